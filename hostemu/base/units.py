@@ -68,23 +68,21 @@ def parse_size_bytes(text: str) -> int:
 
 
 def _format(value: int, steps: tuple[tuple[int, str], ...]) -> str:
-    factor, unit = next((step for step in steps if abs(value) >= step[0]), steps[-1])
-    return f"{Decimal(value) / factor:.12g} {unit}"
+    """The value in the largest unit that it is a whole number of."""
+    factor, unit = next((step for step in steps if value and value % step[0] == 0), steps[-1])
+    return f"{value // factor} {unit}"
 
 
 def format_duration_ns(value_ns: int) -> str:
-    """The shortest exact text of a duration: 10000000 → "10 ms"."""
+    """The exact text of a duration: 10000000 → "10 ms"."""
     return _format(value_ns, ((NS_PER_S, "s"), (10**6, "ms"), (10**3, "us"), (1, "ns")))
 
 
 def format_rate_bps(value_bps: int) -> str:
-    """The shortest text of a rate: 100000000 → "100 Mbit"."""
+    """The exact text of a rate: 100000000 → "100 Mbit"."""
     return _format(value_bps, ((10**9, "Gbit"), (10**6, "Mbit"), (10**3, "kbit"), (1, "bit")))
 
 
 def format_size_bytes(value_bytes: int) -> str:
-    """The shortest text of a size, in binary units where it divides: 33554432 → "32 MiB"."""
-    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if value_bytes and value_bytes % factor == 0:
-            return f"{value_bytes // factor} {unit}"
-    return f"{value_bytes} B"
+    """The exact text of a size: 33554432 → "32 MiB"."""
+    return _format(value_bytes, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")))

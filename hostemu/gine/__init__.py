@@ -1,0 +1,18 @@
+"""GINE, the network emulator: real frames between ports, through switches and routers, along lines."""
+
+from hostemu.gine.engine import Engine
+from hostemu.gine.health import EngineHealth, NamedLineCounters, NodeCounters
+from hostemu.gine.network import Interface, Link, Network, Port, Router, Switch
+
+__all__ = [
+    "Engine",
+    "EngineHealth",
+    "Interface",
+    "Link",
+    "NamedLineCounters",
+    "Network",
+    "NodeCounters",
+    "Port",
+    "Router",
+    "Switch",
+]

@@ -1,0 +1,5 @@
+"""`python -m hostemu`."""
+
+from hostemu.cli.main import main
+
+main()

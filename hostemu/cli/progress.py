@@ -1,0 +1,27 @@
+"""Shows the events of a run as progress bars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.progress import Progress, TaskID
+
+PHASES = {
+    "guests": "starting guests",
+    "programs": "starting programs",
+    "run": "terminals accounted for",
+}
+
+
+class RunDisplay:
+    """Takes events {"phase", "done", "total", "note"?} of a run and moves one bar per phase."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        phase, total = event["phase"], event["total"]
+        if phase not in self._tasks:
+            self._tasks[phase] = self._progress.add_task(PHASES.get(phase, phase), total=total, note="")
+        self._progress.update(self._tasks[phase], completed=event["done"], total=total, note=event.get("note", ""))

@@ -1,0 +1,38 @@
+"""One body for two worlds: a function that is plain Python here and machine code where compiled code calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba.extending import overload, register_jitable
+
+from hostemu.base import streams
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+_GOLDEN = np.uint64(streams.GOLDEN)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_11, _27, _30, _31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
+
+
+def compilable(function: AnyFunction) -> AnyFunction:
+    """Mark `function` as callable from compiled code; from Python it stays the plain function it is."""
+    return cast(AnyFunction, register_jitable(no_cfunc_wrapper=True)(function))
+
+
+def _draw_uniform(key: Any, counter: Any) -> Callable[..., Any]:
+    def draw(key: Any, counter: Any) -> Any:
+        word = np.uint64(key) + np.uint64(counter + 1) * _GOLDEN
+        word = (word ^ (word >> _30)) * _MIX_1
+        word = (word ^ (word >> _27)) * _MIX_2
+        word = word ^ (word >> _31)
+        return np.float64(word >> _11) * 2.0**-53
+
+    return draw
+
+
+# Compiled callers of streams.draw_uniform get this twin in wrapping 64-bit arithmetic.
+overload(streams.draw_uniform)(_draw_uniform)

@@ -1,0 +1,207 @@
+"""The configuration of each program: what the runner writes, and the program reads, as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import ip_address
+from typing import TypeVar
+
+from hostemu.protocol.power import PowerSettings
+from hostemu.protocol.retriever import RetryPolicy
+from hostemu.retrieval import strict
+from hostemu.retrieval.strict import require
+
+T = TypeVar("T", bound="Config")
+
+MAX_INFORMATION_BYTES = 15_000
+"""Fits a frame, with seal and proof."""
+
+MAX_DEVICE_ID = (1 << 63) - 1
+"""Stores have signed integers of 64 bits."""
+
+NS_PER_S = 1_000_000_000
+
+
+class Transport(Enum):
+    """How ISP servers and terminals talk."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class Authentication(Enum):
+    """The scheme, by its name in hostemu.protocol.auth.SCHEMES."""
+
+    XOR = "xor"
+    HMAC_SHA256 = "hmac-sha256"
+
+
+class WhenOff(Enum):
+    """What a caller of a terminal that is off meets: its host's refusal, or nothing."""
+
+    REFUSE = "refuse"
+    SILENT = "silent"
+
+
+class Config:
+    """Base of the configurations."""
+
+    @classmethod
+    def from_json(cls: type[T], text: str, file: str = "configuration") -> T:
+        """Read it strictly; InputError names file, key, expected and found."""
+        return strict.from_json(cls, text, file)
+
+    def to_json(self) -> str:
+        """The text that `from_json` restores exactly."""
+        return strict.to_json(self)
+
+
+def _require_address(key: str, address: str, count: int = 1) -> None:
+    try:
+        ip_address(address) + (count - 1)
+    except ValueError:
+        require(False, key, f"an IPv4 or IPv6 address with {count - 1} more after it", address)
+
+
+def _require_at_least(low: int, **values: int) -> None:
+    for key, value in values.items():
+        require(value >= low, key, f"at least {low}", value)
+
+
+def _require_port(key: str, port: int, low: int = 1) -> None:
+    require(low <= port <= 65535, key, f"a port, {low} to 65535", port)
+
+
+@dataclass(frozen=True)
+class FarmConfig(Config):
+    """A farm: terminals first_index … first_index + count − 1 of the fleet.
+
+    Terminal number j of the farm has device ID first_device_id + j and listens on first_address + j.
+    shared_secret, own_secret: what the terminals' two keys are derived from.
+    peer_timeout_ns: how long an exchange may take, and a finished one over UDP is remembered.
+    """
+
+    seed: int
+    first_index: int
+    count: int
+    first_device_id: int
+    first_address: str
+    port: int
+    transport: Transport
+    authentication: Authentication
+    shared_secret: bytes
+    own_secret: bytes
+    information_bytes: int
+    power: PowerSettings
+    when_off: WhenOff
+    peer_timeout_ns: int = 10 * NS_PER_S
+
+    def __post_init__(self) -> None:
+        _require_at_least(0, first_index=self.first_index, first_device_id=self.first_device_id)
+        _require_at_least(1, count=self.count, peer_timeout_ns=self.peer_timeout_ns)
+        last = self.first_device_id + self.count - 1
+        require(last <= MAX_DEVICE_ID, "first_device_id", f"IDs of at most {MAX_DEVICE_ID}", last)
+        _require_address("first_address", self.first_address, self.count)
+        _require_port("port", self.port)
+        size = self.information_bytes
+        require(0 <= size <= MAX_INFORMATION_BYTES, "information_bytes", f"0 to {MAX_INFORMATION_BYTES}", size)
+        power = self.power
+        require(power.on_ns > 0, "power.on_ns", "more than 0", power.on_ns)
+        require(power.off_min_ns > 0, "power.off_min_ns", "more than 0", power.off_min_ns)
+        bounds = f"at least off_min_ns, {power.off_min_ns}"
+        require(power.off_max_ns >= power.off_min_ns, "power.off_max_ns", bounds, power.off_max_ns)
+
+
+@dataclass(frozen=True)
+class IspConfig(Config):
+    """An ISP server program.
+
+    address, port: where it waits for the center; port 0 takes a free one and tells it when ready.
+    source_addresses: where its attempts come from, in turn; empty leaves it to the kernel.
+    list_size: a longer list is refused.  concurrency: terminals in contact at the same time.
+    """
+
+    address: str
+    port: int
+    transport: Transport
+    authentication: Authentication
+    shared_secret: bytes
+    list_size: int
+    concurrency: int
+    retry: RetryPolicy
+    connect_timeout_ns: int
+    answer_timeout_ns: int
+    source_addresses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_address("address", self.address)
+        _require_port("port", self.port, low=0)
+        _require_at_least(1, list_size=self.list_size, concurrency=self.concurrency)
+        _require_at_least(1, connect_timeout_ns=self.connect_timeout_ns, answer_timeout_ns=self.answer_timeout_ns)
+        require(self.retry.interval_ns >= 0, "retry.interval_ns", "at least 0", self.retry.interval_ns)
+        require(self.retry.max_attempts >= 1, "retry.max_attempts", "at least 1", self.retry.max_attempts)
+        for at, address in enumerate(self.source_addresses):
+            _require_address(f"source_addresses[{at}]", address)
+
+
+@dataclass(frozen=True)
+class TerminalRange:
+    """`count` terminals with consecutive device IDs and addresses."""
+
+    first_device_id: int
+    first_address: str
+    port: int
+    count: int
+
+    def __post_init__(self) -> None:
+        _require_at_least(1, count=self.count)
+        _require_at_least(0, first_device_id=self.first_device_id)
+        last = self.first_device_id + self.count - 1
+        require(last <= MAX_DEVICE_ID, "first_device_id", f"IDs of at most {MAX_DEVICE_ID}", last)
+        _require_address("first_address", self.first_address, self.count)
+        _require_port("port", self.port)
+
+
+@dataclass(frozen=True)
+class IspAssignment:
+    """An ISP server program's address, and the terminals that it is to ask."""
+
+    address: str
+    port: int
+    terminals: tuple[TerminalRange, ...]
+
+    def __post_init__(self) -> None:
+        _require_address("address", self.address)
+        _require_port("port", self.port)
+        require(len(self.terminals) > 0, "terminals", "at least one range", [])
+
+
+@dataclass(frozen=True)
+class CenterConfig(Config):
+    """The center.
+
+    database: SQLAlchemy URL of the store.  run_id: under which everything is stored; must be new to the store.
+    deadline_ns: of the whole run.  connect_deadline_ns: until an ISP server must take the connection.
+    """
+
+    own_secret: bytes
+    authentication: Authentication
+    run_id: str
+    deadline_ns: int
+    isps: tuple[IspAssignment, ...]
+    database: str = "sqlite:///center.sqlite"
+    connect_deadline_ns: int = 10 * NS_PER_S
+
+    def __post_init__(self) -> None:
+        _require_at_least(1, deadline_ns=self.deadline_ns, connect_deadline_ns=self.connect_deadline_ns)
+        require(bool(self.run_id), "run_id", "a name", self.run_id)
+        require(len(self.isps) > 0, "isps", "at least one ISP server", [])
+        spans = sorted((r.first_device_id, r.first_device_id + r.count) for isp in self.isps for r in isp.terminals)
+        for (_, end), (first, _) in zip(spans, spans[1:], strict=False):
+            require(first >= end, "isps", "every device ID once", f"device {first} twice")
+
+    @property
+    def total(self) -> int:
+        """Terminals of the plan."""
+        return sum(span.count for isp in self.isps for span in isp.terminals)

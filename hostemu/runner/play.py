@@ -1,0 +1,92 @@
+"""Plays a scenario from outside the lab: makes the run's folder, starts the lab or the simulator, returns the result."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hostemu import __version__
+from hostemu.base.errors import InputError
+from hostemu.lab import call_in_lab
+from hostemu.measure.costs import NO_COSTS, load_costs
+from hostemu.measure.host import host_facts
+from hostemu.records import read_record, summary, write_record
+from hostemu.runner.layout import plan_layout
+from hostemu.scenario import Scenario
+from hostemu.sim import simulate
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its record's file and what `hostemu run --json` prints."""
+
+    record: Path
+    summary: dict[str, Any]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _run_folder(output: Path, scenario: Scenario, kind: str, time_scale: float) -> Path:
+    """A new folder under `output`, named after the run."""
+    scale = "" if time_scale == 1 else f"-scale{time_scale:g}"
+    stamp = re.sub(r"[^0-9T]", "", datetime.now(UTC).isoformat(timespec="seconds")[:19])
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        name = f"{scenario.name}-{kind}-seed{scenario.seed}{scale}-{stamp}-"
+        return Path(tempfile.mkdtemp(prefix=name, dir=output)).resolve()
+    except OSError as error:
+        raise InputError(
+            f"cannot make a folder for the run in {output}: {error.strerror}",
+            hint="name another folder with --output",
+        ) from error
+
+
+def play_real(scenario: Scenario, backend: str, output: Path, time_scale: float, on_event: OnEvent) -> Result:
+    """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns."""
+    plan_layout(scenario)
+    folder = _run_folder(output, scenario, backend, time_scale)
+    (folder / "scenario.toml").write_text(scenario.to_toml())
+    order = {"folder": str(folder), "backend": backend, "time_scale": time_scale, "started_at": _now()}
+    call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
+    record = folder / "record.h5"
+    return Result(record, summary(read_record(record)))
+
+
+def play_simulated(
+    scenario: Scenario,
+    output: Path,
+    time_scale: float,
+    model: Path | None,
+    trace: Path | None,
+    on_event: OnEvent,
+) -> Result:
+    """Play the scenario in SimPy with the costs of `model` (none: computation takes no time)."""
+    costs = NO_COSTS if model is None else load_costs(model)
+    total = scenario.fleet.terminals
+
+    def on_progress(_now_ns: int, retrieved: int, failed: int) -> None:
+        on_event({"phase": "run", "done": retrieved + failed, "total": total})
+
+    folder = _run_folder(output, scenario, "simulated", time_scale)
+    started_at = _now()
+    with ExitStack() as stack:
+        trace_file = None if trace is None else stack.enter_context(trace.open("w"))
+        record = simulate(scenario.scaled(time_scale), costs=costs, trace=trace_file, on_progress=on_progress)
+    record.scenario_text = scenario.to_toml()
+    record.time_scale = time_scale
+    record.started_at = started_at
+    record.host = host_facts()
+    record.version = __version__
+    path = folder / "record.h5"
+    write_record(record, path)
+    return Result(path, summary(record))

@@ -1,0 +1,128 @@
+"""The programs of a run, seen from the runner: started in guests, told what to do by JSON lines, and listened to."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hostemu.base.deadline import Deadline
+from hostemu.base.errors import GuestError
+from hostemu.guests.api import Guest, GuestProcess
+
+STOP_S = 5.0
+READ_BYTES = 1 << 16
+
+Event = dict[str, Any]
+
+
+class Program:
+    """One running program: `events` holds the last line of each kind that it has sent."""
+
+    def __init__(self, name: str, process: GuestProcess, log: Path) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+        self.events: dict[str, Event] = {}
+        self._partial = b""
+
+    def send(self, message: Event) -> None:
+        """Hand one line to the program; GuestError when it is gone."""
+        try:
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise self.died() from error
+
+    def read(self) -> list[Event] | None:
+        """The lines that have come in; None at the end of the stream."""
+        data = os.read(self.process.stdout.fileno(), READ_BYTES)
+        if not data:
+            return None
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        events: list[Event] = [json.loads(line) for line in lines if line]
+        self.events.update((event["event"], event) for event in events)
+        return events
+
+    def died(self) -> GuestError:
+        """The error that says that this program ended too early."""
+        tail = self.log.read_text(errors="replace").strip().splitlines()[-3:] if self.log.exists() else []
+        return GuestError(
+            f"program {self.name} ended before the run was over",
+            expected="a running program",
+            found=" | ".join(tail) or "no message from it",
+            log=self.log,
+        )
+
+
+class ProgramGroup:
+    """All programs of a run; a context manager that stops every one of them."""
+
+    def __init__(self, workdir: Path) -> None:
+        self.programs: list[Program] = []
+        self._workdir = workdir
+        self._stack = ExitStack()
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> ProgramGroup:
+        self._stack.enter_context(self._selector)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def start(self, name: str, guest: Guest, module: str, config: str) -> Program:
+        """Start `python -m module CONFIG` in the guest; its standard error goes to a log file."""
+        config_path = self._workdir / f"{name}.json"
+        config_path.write_text(config)
+        log = self._workdir / f"{name}.log"
+        argv = [sys.executable, "-m", module, str(config_path)]
+        process = self._stack.enter_context(guest.spawn(argv, log=log))
+        program = Program(name, process, log)
+        self.programs.append(program)
+        self._selector.register(process.stdout.fileno(), selectors.EVENT_READ, program)
+        return program
+
+    def poll(self, timeout_s: float) -> Iterator[tuple[Program, Event]]:
+        """What programs have said within `timeout_s`; GuestError when one has ended."""
+        for key, _ in self._selector.select(timeout_s):
+            program: Program = key.data
+            events = program.read()
+            if events is None:
+                raise program.died()
+            for event in events:
+                yield program, event
+
+    def wait_for(self, kind: str, programs: Iterable[Program], deadline: Deadline) -> None:
+        """Wait until each of `programs` has sent an event of this kind."""
+        missing = [program for program in programs if kind not in program.events]
+        while missing:
+            deadline.check()
+            for _ in self.poll(min(0.1, deadline.left_s())):
+                pass
+            missing = [program for program in missing if kind not in program.events]
+
+    def broadcast(self, message: Event) -> None:
+        """Send one line to every program."""
+        for program in self.programs:
+            program.send(message)
+
+    def collect(self, kind: str, deadline: Deadline) -> dict[str, Event]:
+        """Close every program's input and gather its last event of this kind, by program name."""
+        for program in self.programs:
+            program.process.stdin.close()
+        open_programs = set(self.programs)
+        while open_programs and deadline.left_s():
+            for key, _ in self._selector.select(min(0.1, deadline.left_s())):
+                if key.data.read() is None:
+                    self._selector.unregister(key.fd)
+                    open_programs.discard(key.data)
+        return {program.name: program.events[kind] for program in self.programs if kind in program.events}

@@ -1,0 +1,130 @@
+"""A real run, from inside the lab: guests, network, programs, record.
+
+start guests → build the network → start the emulator → start programs → give them the starting instant
+→ watch until the center has every terminal → stop → judge → write the record
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hostemu.base.deadline import Deadline
+from hostemu.gine import Engine
+from hostemu.guests import backend as find_backend
+from hostemu.guests.api import Guest
+from hostemu.measure.host import LoadMonitor
+from hostemu.records import RecordWriter
+from hostemu.runner import configs
+from hostemu.runner.collect import Outputs, build_record
+from hostemu.runner.fabric import build_network, start_guests
+from hostemu.runner.layout import Layout, plan_layout
+from hostemu.runner.programs import Event, Program, ProgramGroup
+from hostemu.scenario import Scenario, load_scenario
+
+Emit = Callable[[dict[str, Any]], None]
+
+PROGRAMS_READY_S = 120.0
+LEAD_S = 0.5
+"""From the command to start until time 0: every program must have read it by then."""
+
+GRACE_S = 30.0
+"""How long after the scenario's own deadline the center may take to say that it is done."""
+
+COLLECT_S = 20.0
+CHECKPOINT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the process outside the lab asks for."""
+
+    folder: Path
+    backend: str
+    time_scale: float
+    started_at: str
+
+
+def play(argument: dict[str, Any], emit: Emit) -> None:
+    """Play the scenario in `folder` and leave its record there."""
+    order = Order(Path(argument["folder"]), argument["backend"], argument["time_scale"], argument["started_at"])
+    path = str(order.folder / "scenario.toml")
+    scenario = load_scenario(path, time_scale=order.time_scale)
+    with ExitStack() as stack:
+        RealRun(order, scenario, stack, emit).play()
+
+
+class RealRun:
+    """One run; `stack` owns everything that it starts."""
+
+    def __init__(self, order: Order, scenario: Scenario, stack: ExitStack, emit: Emit) -> None:
+        self.order = order
+        self.scenario = scenario
+        self.layout: Layout = plan_layout(scenario)
+        self._stack = stack
+        self._emit = emit
+        self._progress: list[tuple[int, int, int]] = []
+
+    def play(self) -> None:
+        """Everything from the first guest to the finished record."""
+        guests = self._guests()
+        engine = self._stack.enter_context(Engine(build_network(self.layout, self.scenario, guests)))
+        group = self._stack.enter_context(ProgramGroup(self.order.folder))
+        center = self._programs(group, guests)
+        monitor = self._stack.enter_context(LoadMonitor())
+        writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
+        self._start(group)
+        self._watch(group, center, lambda: writer.checkpoint(self._unfinished_record))
+        load = monitor.summary()
+        usage = {name: guest.usage() for name, guest in guests.items()}
+        results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        engine.stop()
+        outputs = Outputs(results, engine, load, usage, self._progress, center.events["done"])
+        writer.finish(build_record(self.order, self.scenario, self.layout, outputs))
+
+    def _guests(self) -> dict[str, Guest]:
+        total = len(self.layout.farms) + 2
+        self._emit({"phase": "guests", "done": 0, "total": total})
+        backend = find_backend(self.order.backend)
+        guests = start_guests(self.layout, self.scenario, backend, self.order.folder / "guests", self._stack)
+        self._emit({"phase": "guests", "done": total, "total": total})
+        return guests
+
+    def _programs(self, group: ProgramGroup, guests: dict[str, Guest]) -> Program:
+        """Start every program and wait until each says that it is ready; returns the center."""
+        plans = list(configs.program_plans(self.scenario, self.layout, self.order.folder))
+        for number, plan in enumerate(plans):
+            group.start(plan.name, guests[plan.host], plan.module, plan.config)
+            self._emit({"phase": "programs", "done": number, "total": len(plans)})
+        group.wait_for("ready", group.programs, Deadline.after(PROGRAMS_READY_S, "the programs to be ready"))
+        self._emit({"phase": "programs", "done": len(plans), "total": len(plans)})
+        return next(program for program in group.programs if program.name == "center")
+
+    def _start(self, group: ProgramGroup) -> None:
+        at_ns = time.monotonic_ns() + round(LEAD_S * 1e9)
+        group.broadcast({"do": "start", "at_ns": at_ns})
+
+    def _watch(self, group: ProgramGroup, center: Program, checkpoint: Callable[[], None]) -> None:
+        limit_s = self.scenario.retrieval.deadline_ns / 1e9 + GRACE_S
+        deadline = Deadline.after(limit_s, "the center to account for every terminal")
+        while "done" not in center.events:
+            deadline.check()
+            for program, event in group.poll(0.2):
+                if program is center and event["event"] == "progress":
+                    self._note(event)
+            checkpoint()
+
+    def _note(self, event: Event) -> None:
+        self._progress.append((event["t_ns"], event["retrieved"], event["failed"]))
+        self._emit(
+            {
+                "phase": "run",
+                "done": event["retrieved"] + event["failed"],
+                "total": event["total"],
+                "note": f"{event['failed']} failed",
+            }
+        )

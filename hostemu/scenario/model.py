@@ -1,0 +1,161 @@
+"""What a scenario says: fleet, power cycle, retrieval, hosts, lines.  In files, keys are without the units' suffix."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from hostemu.base.errors import InputError
+from hostemu.base.units import NS_PER_S
+from hostemu.protocol.wire import MAX_FRAME_BYTES
+from hostemu.scenario.line import Lines
+from hostemu.scenario.problems import Source, validated
+from hostemu.scenario.quantities import SIZE, Duration, MemorySize, PositiveDuration, Quantity, Settings, inconsistent
+from hostemu.scenario.toml import to_toml
+
+SCHEMA = 1
+MAXIMUM_TERMINALS = 10**9
+MAXIMUM_INFO_BYTES = MAX_FRAME_BYTES - 1024
+"""Leaves room in a message for headers, nonces, proofs and seal."""
+
+Count = Annotated[int, Field(ge=1, le=MAXIMUM_TERMINALS)]
+InfoSize = Annotated[int, Quantity(SIZE, 0, MAXIMUM_INFO_BYTES)]
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+class Fleet(Settings):
+    """How many terminals there are, and how many of them share a guest; the last guest may have fewer."""
+
+    terminals: Count
+    terminals_per_guest: Count
+
+
+class OffTime(Settings):
+    """Bounds of the uniform off time."""
+
+    min_ns: Duration = Field(alias="min")
+    max_ns: Duration = Field(alias="max")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.max_ns < self.min_ns:
+            raise inconsistent(("max",), "max not below min", f"{self.max_ns} ns < {self.min_ns} ns")
+        return self
+
+
+class Power(Settings):
+    """The terminals' power cycle.
+
+    off_draw: the off time is drawn once per terminal, or anew in each cycle.
+    phase: where in its cycle a terminal is when the run starts: anywhere (uniform), at the start of on, or of off.
+    when_off: the host is up and answers that the port is closed, or nothing answers.
+    """
+
+    on_ns: PositiveDuration = Field(alias="on")
+    off: OffTime
+    off_draw: Literal["per-terminal", "per-cycle"] = "per-terminal"
+    phase: Literal["random", "on", "off"] = "random"
+    when_off: Literal["refuse", "silent"] = "refuse"
+
+
+class Retry(Settings):
+    """What an ISP server does after a failed attempt.
+
+    interval_ns: from the end of the attempt to the next.  max_attempts: the first one included.
+    keeps_slot: while it waits, the terminal keeps its place among the concurrent ones, else it queues again.
+    """
+
+    interval_ns: Duration = Field(default=2 * NS_PER_S, alias="interval")
+    max_attempts: Annotated[int, Field(ge=1, le=1_000_000)] = 60
+    keeps_slot: bool = True
+
+
+class Retrieval(Settings):
+    """How the information is fetched.
+
+    list_size: terminals per ISP server program.  concurrency: terminals that a program is in contact with at a time.
+    answer_timeout_ns: for the whole exchange after the connection stands.  deadline_ns: for the whole run.
+    """
+
+    transport: Literal["tcp", "udp"] = "tcp"
+    authentication: Literal["xor", "hmac-sha256"] = "hmac-sha256"
+    list_size: Count
+    concurrency: Count
+    connect_timeout_ns: PositiveDuration = Field(default=1 * NS_PER_S, alias="connect_timeout")
+    answer_timeout_ns: PositiveDuration = Field(default=2 * NS_PER_S, alias="answer_timeout")
+    info_bytes: InfoSize = Field(default=200, alias="info")
+    deadline_ns: PositiveDuration = Field(alias="deadline")
+    retry: Retry = Retry()
+
+    @model_validator(mode="after")
+    def _concurrency_fits_the_list(self) -> Self:
+        if self.concurrency > self.list_size:
+            expected = f"at most list_size = {self.list_size}"
+            raise inconsistent(("concurrency",), expected, str(self.concurrency))
+        return self
+
+
+class Hosts(Settings):
+    """memory_bytes: of a guest, where the backend has memory of its own."""
+
+    memory_bytes: MemorySize = Field(default=32 * 2**20, alias="memory")
+
+
+class Scenario(Settings):
+    """One scenario, complete and consistent.  source: where its figures come from.  seed: of all random streams."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    title: Annotated[str, Field(max_length=200)] = ""
+    source: Annotated[str, Field(max_length=500)] = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    fleet: Fleet
+    power: Power
+    retrieval: Retrieval
+    hosts: Hosts = Hosts()
+    lines: Lines = Lines()
+
+    @property
+    def guests(self) -> int:
+        """Guests that run terminals."""
+        return math.ceil(Fraction(self.fleet.terminals, self.fleet.terminals_per_guest))
+
+    @property
+    def isp_programs(self) -> int:
+        """ISP server programs, one per list."""
+        return math.ceil(Fraction(self.fleet.terminals, self.retrieval.list_size))
+
+    def to_toml(self) -> str:
+        """The complete scenario, defaults included, as a file that reads back as the same scenario."""
+        return to_toml(self._document())
+
+    def scaled(self, factor: float) -> Scenario:
+        """The scenario `factor` times faster: durations divided by it, rates multiplied; sizes and counts stay.
+
+        Durations are rounded to nanoseconds.  ScenarioError when a value leaves its range.
+        """
+        if not (math.isfinite(factor) and factor > 0):
+            raise InputError("a time scale that is none", expected="a number above 0", found=repr(factor))
+        if factor == 1:
+            return self
+        faster = _scaled(self, Fraction(repr(float(factor))))
+        return validated(Scenario, faster._document(), Source(f"scenario {self.name} played {factor:g} times faster"))
+
+    def _document(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _scaled(settings: AnySettings, factor: Fraction) -> AnySettings:
+    changes: dict[str, Any] = {}
+    for name, value in settings:
+        if isinstance(value, Settings):
+            changes[name] = _scaled(value, factor)
+        elif name.endswith("_ns") and value is not None:
+            changes[name] = round(value / factor)
+        elif name.endswith("_bps") and value is not None:
+            changes[name] = round(value * factor)
+    return settings.model_copy(update=changes)

@@ -1,0 +1,211 @@
+"""The twin of a terminal guest: many terminals, each with a power cycle of its own, served by one program.
+
+A terminal comes to exist when it is first asked; a power cycle is looked at when something arrives, and followed by
+a call only while connections are open.
+"""
+
+from __future__ import annotations
+
+from hostemu.base.streams import Stream
+from hostemu.measure.costs import Costs
+from hostemu.protocol.auth import Credentials, derive_key
+from hostemu.protocol.events import Event, Refused, Send, Served
+from hostemu.protocol.power import PowerCycle
+from hostemu.protocol.reasons import Reason
+from hostemu.protocol.terminal import NonceMemory, TerminalSession
+from hostemu.protocol.wire import NONCE_BYTES, FrameReader, Message, WireError, decode_datagram, encode
+from hostemu.sim.cpu import Thread
+from hostemu.sim.kernel import Kernel, Port
+from hostemu.sim.network import Host
+from hostemu.sim.packets import Datagram, Segment
+from hostemu.sim.plan import FIRST_DEVICE_ID, Plan
+from hostemu.sim.tcp import TcpConnection
+
+SESSIONS_PER_TERMINAL = 64
+"""UDP exchanges that a terminal remembers; the oldest is forgotten first."""
+
+MESSAGES_PER_EXCHANGE = 2
+
+
+class Terminal:
+    """One terminal: its power, its keys, its connections (TCP) or sessions by peer (UDP)."""
+
+    def __init__(self, index: int, power: PowerCycle, credentials: Credentials, information: bytes) -> None:
+        self.index = index
+        self.power = power
+        self.credentials = credentials
+        self.information = information
+        self.memory = NonceMemory()
+        self.connections: list[Connection] = []
+        self.sessions: dict[int, TerminalSession] = {}
+        self.awake_until_ns = -1
+        self.is_watched = False
+
+
+class Farm:
+    """The program and its guest's terminals."""
+
+    def __init__(self, plan: Plan, kernel: Kernel, thread: Thread, costs: Costs) -> None:
+        self.served = 0
+        self.refusals: dict[Reason, int] = {}
+        self.name = kernel.host.name
+        self.kernel = kernel
+        self._plan = plan
+        self._clock = kernel.clock
+        self._thread = thread
+        self._message_cost_ns = costs.terminal_exchange_ns // MESSAGES_PER_EXCHANGE
+        self._terminals: dict[int, Terminal] = {}
+        self._nonces = Stream.named(plan.seed, "simulated", "nonce", kernel.host.name)
+        self._nonces_drawn = 0
+        self._power = plan.power
+        self._when_off = plan.port_when_off
+        kernel.service = self
+
+    def port(self, terminal: int | None, port: int) -> Port:
+        """The state of a terminal's port now; nothing else listens on this guest."""
+        if terminal is None:
+            return Port.CLOSED
+        return Port.OPEN if self._terminal(terminal).power.advance(self._clock.now_ns) else self._when_off
+
+    def accept(self, connection: TcpConnection, syn: Segment) -> Connection:
+        """A connection to a terminal that is on."""
+        terminal = self._terminal(0 if syn.terminal is None else syn.terminal)
+        owner = Connection(self, terminal, connection)
+        terminal.connections.append(owner)
+        self._watch(terminal)
+        return owner
+
+    def received_from(self, source: Host, datagram: Datagram) -> None:
+        """A datagram to a terminal that is on."""
+        terminal = self._terminal(0 if datagram.terminal is None else datagram.terminal)
+        self._thread.do(self._message_cost_ns, self._handle_datagram, terminal, source, datagram)
+
+    def session(self, terminal: Terminal) -> TerminalSession:
+        """The terminal's side of a new exchange."""
+        nonce = self._nonces.octets(self._nonces_drawn, NONCE_BYTES)
+        self._nonces_drawn += 1
+        return TerminalSession(terminal.credentials, self._plan.scheme, terminal.information, terminal.memory, nonce)
+
+    def handle(self, connection: Connection, message: Message) -> None:
+        """Have the program deal with a message of a connection, in its turn."""
+        self._thread.do(self._message_cost_ns, connection.handle, message)
+
+    def count(self, event: Event, terminal: Terminal) -> None:
+        """Count what an exchange came to."""
+        match event:
+            case Served():
+                self.served += 1
+                self._clock.note(self.name, f"terminal {terminal.index} served")
+            case Refused(reason):
+                self.refusals[reason] = self.refusals.get(reason, 0) + 1
+                self._clock.note(self.name, f"terminal {terminal.index} refused {reason.name}")
+
+    def _terminal(self, index: int) -> Terminal:
+        terminal = self._terminals.get(index)
+        if terminal is None:
+            terminal = self._terminals[index] = self._make(index)
+        return terminal
+
+    def _make(self, index: int) -> Terminal:
+        plan = self._plan
+        device_id = FIRST_DEVICE_ID + index
+        credentials = Credentials(
+            device_id,
+            shared_key=derive_key(plan.shared_secret, "shared", device_id),
+            own_key=derive_key(plan.own_secret, "own", device_id),
+        )
+        power = PowerCycle(self._power, plan.seed, index)
+        return Terminal(index, power, credentials, bytes(plan.scenario.retrieval.info_bytes))
+
+    def _handle_datagram(self, terminal: Terminal, source: Host, datagram: Datagram) -> None:
+        self._forget_last_day(terminal)
+        if not terminal.power.is_on:
+            return
+        session = terminal.sessions.get(datagram.flow)
+        if session is None:
+            if len(terminal.sessions) >= SESSIONS_PER_TERMINAL:
+                del terminal.sessions[next(iter(terminal.sessions))]
+            session = terminal.sessions[datagram.flow] = self.session(terminal)
+        try:
+            events = session.receive(decode_datagram(datagram.data))
+        except WireError as error:
+            events = session.broken(error.reason)
+        for event in events:
+            if isinstance(event, Send):
+                self.kernel.transmit(source, Datagram(datagram.flow, encode(event.message)))
+            else:
+                self.count(event, terminal)
+
+    def _forget_last_day(self, terminal: Terminal) -> None:
+        """Sessions end when the terminal is switched off."""
+        terminal.power.advance(self._clock.now_ns)
+        if terminal.awake_until_ns != terminal.power.next_change_ns:
+            terminal.awake_until_ns = terminal.power.next_change_ns
+            terminal.sessions.clear()
+
+    def _watch(self, terminal: Terminal) -> None:
+        """Follow the power cycle as long as the terminal has connections."""
+        if not terminal.is_watched:
+            terminal.is_watched = True
+            self._clock.at(terminal.power.next_change_ns, self._switched, terminal)
+
+    def _switched(self, terminal: Terminal) -> None:
+        """The terminal goes off, or on again with connections left over from before."""
+        terminal.is_watched = False
+        is_on = terminal.power.advance(self._clock.now_ns)
+        if terminal.connections:
+            self._clock.note(self.name, f"terminal {terminal.index} {'on' if is_on else 'off'}")
+        if is_on or self._when_off is Port.CLOSED:
+            for owner in terminal.connections:
+                owner.connection.abort()
+            terminal.connections.clear()
+            return
+        for owner in terminal.connections:
+            owner.connection.is_deaf = True
+        if terminal.connections:
+            self._watch(terminal)
+
+
+class Connection:
+    """A terminal's end of a TCP connection, and the exchange on it."""
+
+    def __init__(self, farm: Farm, terminal: Terminal, connection: TcpConnection) -> None:
+        self.connection = connection
+        self._farm = farm
+        self._terminal = terminal
+        self._reader = FrameReader()
+        self._session: TerminalSession | None = None
+
+    def opened(self) -> None:
+        """The ISP server is there."""
+        self._session = self._farm.session(self._terminal)
+
+    def received(self, data: bytes) -> None:
+        """The ISP server has sent something."""
+        try:
+            for message in self._reader.feed(data):
+                self._farm.handle(self, message)
+        except WireError as error:
+            self._lost(error.reason)
+
+    def broken(self, reason: Reason) -> None:
+        """The ISP server has gone: with RST at the end of every exchange."""
+        self._lost(reason)
+        if self in self._terminal.connections:
+            self._terminal.connections.remove(self)
+
+    def handle(self, message: Message) -> None:
+        """Answer one message."""
+        if self._session is not None:
+            self._act(self._session.receive(message))
+
+    def _lost(self, reason: Reason) -> None:
+        if self._session is not None:
+            self._act(self._session.broken(reason))
+
+    def _act(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Send):
+                self.connection.send(encode(event.message))
+            else:
+                self._farm.count(event, self._terminal)

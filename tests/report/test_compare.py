@@ -1,0 +1,88 @@
+"""Comparison tables: means with intervals, published beside measured, invalid runs left out and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from hostemu.report.compare import as_markdown, as_table, compare, published_row
+from hostemu.report.statistics import Estimate
+
+
+def run(
+    mode: str, time_s: float, *, seed: int = 1, verdict: Any = "valid", scenario: str = "thesis-qemu"
+) -> dict[str, Any]:
+    """A summary as `hostemu.records.summary` gives it."""
+    return {
+        "scenario": scenario,
+        "mode": mode,
+        "backend": "netns" if mode == "real" else "",
+        "terminals": 3200,
+        "retrieved": 3198,
+        "failed": {"refused": 2},
+        "makespan_s": time_s,
+        "time_to_retrieve_s": {"p50": time_s / 2, "p90": None, "p99": time_s, "max": time_s},
+        "attempts": {"mean": 10.0, "max": 60},
+        "verdict": verdict,
+        "host": {"cpu_model": "test CPU"},
+        "seed": seed,
+        "time_scale": 1.0,
+        "complete": True,
+    }
+
+
+def row(comparison: dict[str, Any], name: str) -> dict[str, Any]:
+    """One row of a comparison."""
+    return next(row for row in comparison["rows"] if row["quantity"] == name)
+
+
+def test_an_estimate_has_students_interval() -> None:
+    estimate = Estimate.of([10.0, 12.0, 14.0])
+    assert estimate.mean == 12.0
+    assert estimate.half_width == pytest.approx(4.30265273 * 2 / 3**0.5)  # t(0.975, 2) from the tables
+
+
+def test_one_value_has_no_interval() -> None:
+    assert Estimate.of([3.0]).half_width is None
+    assert Estimate.of([3.0]).text() == "3.0"
+
+
+def test_published_measured_and_simulated_stand_side_by_side() -> None:
+    runs = [run("real", 200.0), run("real", 202.0, seed=2), run("simulated", 205.0)]
+    (comparison,) = compare(runs)
+    time = row(comparison, "time, s")
+    assert time["published"] == 257
+    assert time["measured"]["mean"] == 201.0
+    assert time["measured"]["n"] == 2
+    assert time["difference"] == pytest.approx(4 / 201)
+
+
+def test_an_invalid_run_is_left_out_and_named() -> None:
+    (comparison,) = compare([run("real", 200.0), run("real", 900.0, seed=7, verdict=["CPU saturated: 100 %"])])
+    assert row(comparison, "time, s")["measured"]["mean"] == 200.0
+    assert comparison["left_out"] == [{"mode": "real", "seed": 7, "why": ["CPU saturated: 100 %"]}]
+    assert "CPU saturated" in as_markdown(comparison)
+
+
+def test_scenarios_are_not_mixed() -> None:
+    comparisons = compare([run("real", 1.0), run("real", 2.0, scenario="other")])
+    assert [comparison["scenario"] for comparison in comparisons] == ["thesis-qemu", "other"]
+    assert comparisons[1]["published"] is None
+
+
+def test_both_renderings_hold_the_figures() -> None:
+    (comparison,) = compare([run("real", 200.0), run("simulated", 210.0)])
+    console = Console(record=True, width=200)
+    console.print(as_table(comparison))
+    for text in (console.export_text(), as_markdown(comparison)):
+        assert "257" in text
+        assert "+5.00%" in text
+        assert "2/3200" in text
+
+
+def test_the_thesis_gives_a_row_for_both_scenarios() -> None:
+    assert published_row("thesis-qemu")["time_s"] == 257  # type: ignore[index]
+    assert published_row("thesis-uml")["retrieved_at_most"] == 6193  # type: ignore[index]
+    assert published_row("smoke") is None

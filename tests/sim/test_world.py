@@ -1,0 +1,199 @@
+"""Whole worlds: nobody is forgotten, counters add up, losses are made good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hostemu.base.streams import Stream
+from hostemu.measure.costs import NO_COSTS, Costs
+from hostemu.protocol.power import PowerCycle
+from hostemu.protocol.reasons import Outcome, Reason
+from hostemu.sim.world import World
+from tests.sim.builders import ends, play, scenario, traced
+
+LOSSY = {"loss": 0.05, "delay": "2 ms"}
+FLEET: dict[str, Any] = {
+    "fleet": {"terminals": 60, "terminals_per_guest": 20},
+    "power": {
+        "on": "500 ms",
+        "off": {"min": "300 ms", "max": "600 ms"},
+        "off_draw": "per-cycle",
+        "phase": "random",
+        "when_off": "refuse",
+    },
+    "retrieval.list_size": 25,
+    "retrieval.concurrency": 10,
+    "retrieval.retry": {"interval": "200 ms", "max_attempts": 60, "keeps_slot": True},
+    "retrieval.connect_timeout": "100 ms",
+    "retrieval.answer_timeout": "5 s",
+}
+SOME_COSTS = Costs(80_000, 400_000, 300_000, 50_000, 15_000, cores=2, source="made up")
+
+
+def _check_counters(world: World) -> None:
+    for name, direction, line in world.lines():
+        counters = line.counters()
+        assert counters.frames_in_flight >= 0, (name, direction)
+        assert counters.bytes_in_flight >= 84 * counters.frames_in_flight, (name, direction)
+    forward = [line.counters() for _, direction, line in world.lines() if direction == "forward"]
+    backward = [line.counters() for _, direction, line in world.lines() if direction == "backward"]
+    # What came to the router went out of it again, but for what its program has not got to.
+    waiting = sum(c.frames_out for c in forward) - sum(c.frames_in for c in backward)
+    assert waiting == 0 if world.threads["router"].busy_ns == 0 else waiting >= 0
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("when_off", ["refuse", "silent"])
+@pytest.mark.parametrize("costs", [NO_COSTS, SOME_COSTS], ids=["free", "costly"])
+def test_every_terminal_is_retrieved_in_the_end(transport: str, when_off: str, costs: Costs) -> None:
+    world = play({**FLEET, "retrieval.transport": transport, "power.when_off": when_off}, costs)
+    assert [end[0] for end in ends(world).values()] == [Outcome.RETRIEVED] * 60
+    attempts = sum(sum(program.attempts_by_reason.values()) for program in world.isp.programs)
+    assert attempts == sum(account.report.attempts for account in world.center.accounts.values())
+    assert attempts > 60
+    _check_counters(world)
+
+
+@pytest.mark.parametrize("authentication", ["xor", "hmac-sha256"])
+def test_the_center_gets_the_information_itself(authentication: str) -> None:
+    world = play({**FLEET, "retrieval.authentication": authentication, "retrieval.info": "123 B"})
+    assert {account.report.sealed for account in world.center.accounts.values()} == {bytes(123)}
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_losses_are_made_good_by_sending_again(transport: str) -> None:
+    changes = {
+        "fleet.terminals": 60,
+        "retrieval.transport": transport,
+        "retrieval.connect_timeout": "10 s",
+        "retrieval.answer_timeout": "20 s",
+        "retrieval.retry.max_attempts": 1,
+    }
+    lossy = {f"lines.{line}": LOSSY for line in ("center", "isp", "terminals")}
+    clean, world = play(changes), play({**changes, **lossy})
+    assert world.center.retrieved == 60
+    lost = sum(line.counters().frames_lost for _, _, line in world.lines())
+    assert lost > 20
+    sent, needed = (sum(line.counters().frames_in for _, _, line in w.lines()) for w in (world, clean))
+    assert sent > needed
+    _check_counters(world)
+
+
+def test_a_full_queue_drops_and_everything_is_retrieved_nevertheless() -> None:
+    changes = {
+        "fleet": {"terminals": 40, "terminals_per_guest": 40},
+        "retrieval.retry": {"interval": "100 ms", "max_attempts": 100, "keeps_slot": True},
+        "lines.isp": {"rate": "1 Mbit", "queue": "1 kB"},
+    }
+    world = play(changes)
+    assert sum(line.counters().frames_dropped for _, _, line in world.lines()) > 0
+    assert world.center.retrieved == 40
+    _check_counters(world)
+
+
+def test_terminals_are_on_when_their_power_cycle_says_so() -> None:
+    world = play(FLEET)
+    plan = world.plan
+    for device_id, account in world.center.accounts.items():
+        cycle = PowerCycle(plan.power, plan.seed, device_id - 1)
+        # The Request came 2 delays and some nanoseconds before the report did; the terminal must have been on then.
+        stored_at_ns = account.at_ns + 20_000_000
+        assert cycle.advance(stored_at_ns - 30_000_000), device_id
+
+
+def test_lists_are_dealt_out_in_order() -> None:
+    world = play({**FLEET, "power.phase": "on"})
+    assert [list(world.plan.list_of(program)) for program in range(3)] == [
+        list(range(25)),
+        list(range(25, 50)),
+        list(range(50, 60)),
+    ]
+    assert [len(program.keys) for program in world.isp.programs] == [25, 25, 10]
+
+
+def test_loss_draws_are_those_of_the_real_line() -> None:
+    world = play({"lines.terminals": LOSSY, "fleet.terminals": 3})
+    _, _, line = next(found for found in world.lines() if found[:2] == ("terminals-0", "forward"))
+    key = Stream.named(1, "line", "terminals-0", "forward").key
+    counters = line.counters()
+    draws = [Stream(key).uniform(index) for index in range(counters.frames_in)]
+    assert counters.frames_lost == sum(draw < 0.05 for draw in draws)
+
+
+def test_progress_goes_up_and_ends_with_everybody() -> None:
+    progress = play(FLEET).center.progress
+    assert progress == sorted(progress)
+    assert progress[-1][1:] == (60, 0)
+    assert all(b[0] - a[0] >= 200_000_000 for a, b in zip(progress, progress[1:-1], strict=False))
+
+
+def test_costs_slow_a_crowded_run_down() -> None:
+    crowd = {"fleet": {"terminals": 100, "terminals_per_guest": 50}}
+    free, busy = play(crowd), play(crowd, SOME_COSTS)
+    assert busy.center.finished_at_ns > free.center.finished_at_ns
+    assert busy.threads["isp-0"].busy_ns == pytest.approx(100 * 400_000, rel=1e-4)
+    assert busy.threads["center"].busy_ns == 100 * 50_000
+
+
+def test_another_seed_is_another_run() -> None:
+    assert traced(FLEET, seed=1) != traced(FLEET, seed=2)
+
+
+lines = st.fixed_dictionaries(
+    {"delay": st.sampled_from(["0 s", "1 us", "3 ms"]), "loss": st.sampled_from([0.0, 0.02, 0.3])},
+    optional={"rate": st.sampled_from(["500 kbit", "10 Mbit"])},
+)
+changes = st.fixed_dictionaries(
+    {
+        "fleet": st.fixed_dictionaries(
+            {"terminals": st.integers(1, 30), "terminals_per_guest": st.integers(1, 12)},
+        ),
+        "power": st.fixed_dictionaries(
+            {
+                "on": st.sampled_from(["20 ms", "500 ms"]),
+                "off": st.sampled_from([{"min": "0 s", "max": "0 s"}, {"min": "300 ms", "max": "2 s"}]),
+                "off_draw": st.sampled_from(["per-terminal", "per-cycle"]),
+                "phase": st.sampled_from(["random", "on", "off"]),
+                "when_off": st.sampled_from(["refuse", "silent"]),
+            }
+        ),
+        "retrieval.transport": st.sampled_from(["tcp", "udp"]),
+        "retrieval.authentication": st.sampled_from(["xor", "hmac-sha256"]),
+        "retrieval.list_size": st.integers(1, 40),
+        "retrieval.concurrency": st.integers(1, 40),
+        "retrieval.deadline": st.sampled_from(["1 s", "30 s"]),
+        "retrieval.retry": st.fixed_dictionaries(
+            {
+                "interval": st.sampled_from(["10 ms", "300 ms"]),
+                "max_attempts": st.integers(1, 8),
+                "keeps_slot": st.booleans(),
+            }
+        ),
+        "lines.center": lines,
+        "lines.isp": lines,
+        "lines.terminals": lines,
+        "seed": st.integers(0, 2**32),
+    }
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(changes=changes, costly=st.booleans())
+def test_in_any_scenario_everybody_is_accounted_for(changes: dict[str, Any], costly: bool) -> None:
+    plan = scenario(changes)
+    world = World(plan, plan.seed, SOME_COSTS if costly else NO_COSTS)
+    world.play()
+    found = ends(world)
+    assert list(found) == list(range(1, plan.fleet.terminals + 1))
+    assert world.center.retrieved + world.center.failed == plan.fleet.terminals
+    for outcome, reason, attempts in found.values():
+        assert outcome is (Outcome.RETRIEVED if reason is Reason.NONE else Outcome.FAILED)
+        assert (attempts == 0) == (reason in (Reason.DEADLINE, Reason.PROGRAM_LOST))
+        assert attempts <= plan.retrieval.retry.max_attempts
+    assert world.center.finished_at_ns <= plan.retrieval.deadline_ns
+    assert sum(farm.served for farm in world.farms) >= world.center.retrieved
+    _check_counters(world)

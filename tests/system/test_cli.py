@@ -1,0 +1,140 @@
+"""The command line, run as a user runs it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostemu.lab import lab_possible
+
+LAB, LAB_REASON, _ = lab_possible()
+needs_lab = pytest.mark.skipif(not LAB, reason=f"no lab on this machine: {LAB_REASON}")
+
+
+def hostemu(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run `hostemu ARGUMENTS` in `cwd`."""
+    command = [sys.executable, "-m", "hostemu", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False, **options)
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert hostemu("--version", cwd=tmp_path).stdout.startswith("hostemu ")
+    text = hostemu("--help", cwd=tmp_path).stdout
+    assert all(verb in text for verb in ("demo", "run", "simulate", "compare", "doctor", "calibrate"))
+
+
+def test_a_scenario_that_does_not_exist_is_named_with_the_shipped_ones(tmp_path: Path) -> None:
+    done = hostemu("run", "no-such-thing", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no-such-thing" in done.stderr
+    assert "thesis-qemu" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["run", "simulate"])
+def test_a_wrong_override_names_key_and_value(tmp_path: Path, verb: str) -> None:
+    done = hostemu(verb, "smoke", "--set", "power.onn=5 s", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "power.on" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scenario_file_with_a_wrong_value_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    shipped = hostemu("simulate", "smoke", "--set", "fleet.terminals=0", cwd=tmp_path)
+    assert shipped.returncode == 2
+    broken.write_text("schema = 1\nname = ")
+    done = hostemu("simulate", str(broken), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "broken.toml" in done.stderr
+
+
+def test_an_unknown_backend_is_bad_input(tmp_path: Path) -> None:
+    done = hostemu("run", "smoke", "--backend", "vax", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "netns" in done.stderr
+
+
+def test_comparing_a_file_that_is_no_record_is_bad_input(tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.h5"
+    stranger.write_text("not HDF5")
+    done = hostemu("compare", str(stranger), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "stranger.h5" in done.stderr
+    assert hostemu("compare", str(tmp_path / "absent"), cwd=tmp_path).returncode == 2
+
+
+def test_simulating_gives_a_record_and_json(tmp_path: Path) -> None:
+    done = hostemu("simulate", "smoke", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["mode"] == "simulated"
+    assert result["retrieved"] + sum(result["failed"].values()) == result["terminals"]
+    assert len(list(tmp_path.rglob("record.h5"))) == 1
+
+
+@needs_lab
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("authentication", ["xor", "hmac-sha256"])
+def test_a_real_run_accounts_for_every_terminal(tmp_path: Path, transport: str, authentication: str) -> None:
+    settings = [f"retrieval.transport={transport}", f"retrieval.authentication={authentication}"]
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    done = hostemu("run", "smoke", *arguments, "--json", "run.json", cwd=tmp_path)
+    result = json.loads((tmp_path / "run.json").read_text())
+    assert done.returncode == (0 if result["verdict"] == "valid" else 1), done.stderr
+    assert result["mode"] == "real"
+    assert result["retrieved"] == result["terminals"] == 40
+    assert result["complete"] is True
+    assert result["host"]["kernel"]
+
+
+@needs_lab
+@pytest.mark.parametrize("when_off", ["refuse", "silent"])
+def test_real_and_simulated_runs_meet_in_a_comparison(tmp_path: Path, when_off: str) -> None:
+    setting = f"power.when_off={when_off}"
+    assert hostemu("run", "smoke", "--set", setting, cwd=tmp_path).returncode in (0, 1)
+    assert hostemu("simulate", "smoke", "--set", setting, cwd=tmp_path).returncode == 0
+    done = hostemu("compare", "runs", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (comparison,) = json.loads(done.stdout)
+    assert comparison["runs"]["simulated"] == 1
+    assert comparison["runs"]["measured"] + len(comparison["left_out"]) == 1
+
+
+@needs_lab
+def test_an_overloaded_run_is_called_invalid(tmp_path: Path) -> None:
+    hurry = ["--set", "fleet.terminals=400", "--set", "retrieval.concurrency=400", "--time-scale", "300"]
+    done = hostemu("run", "smoke", "--set", "retrieval.list_size=400", *hurry, "--json", "run.json", cwd=tmp_path)
+    result = json.loads((tmp_path / "run.json").read_text())
+    assert result["verdict"] != "valid"
+    assert done.returncode == 1
+    assert "INVALID" in done.stderr
+
+
+@needs_lab
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become an ordinary user")
+def test_an_ordinary_user_can_run_too(tmp_path: Path) -> None:
+    home = tmp_path / "user"
+    home.mkdir()
+    shutil.chown(home, 65534, 65534)
+    for folder in [tmp_path, *tmp_path.parents[:3]]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    probe = subprocess.run(
+        [sys.executable, "-c", "import hostemu.lab as l; print(l.lab_possible())"],
+        user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False, cwd=home,
+    )  # fmt: skip
+    if not probe.stdout.startswith("(True"):
+        pytest.skip(f"no lab for an ordinary user: {probe.stdout}{probe.stderr}")
+    environment = {**os.environ, "HOME": str(home), "NUMBA_CACHE_DIR": str(home / "numba")}
+    done = hostemu(
+        "run", "smoke", "--json", "run.json", cwd=home, user=65534, group=65534, extra_groups=[], env=environment
+    )
+    result = json.loads((home / "run.json").read_text())
+    assert result["retrieved"] == 40, done.stderr
