@@ -15,14 +15,13 @@ T = TypeVar("T")
 _WORDS = {int: "an integer", bool: "true or false", str: "a string", bytes: "bytes in hexadecimal"}
 
 
-class _Wrong(Exception):
-    """One value does not fit: key, expected, found."""
+class KeyProblem(InputError):
+    """The value of one key does not fit."""
 
     def __init__(self, key: str, expected: str, found: str) -> None:
-        super().__init__(key)
+        super().__init__(f"key {key!r} is wrong" if key else "the whole is wrong", expected=expected, found=found)
         self.key = key
-        self.expected = expected
-        self.found = found
+        self.problem = (expected, found)
 
 
 def from_json(cls: type[T], text: str, file: str) -> T:
@@ -33,9 +32,8 @@ def from_json(cls: type[T], text: str, file: str) -> T:
         raise InputError(f"{file}: not JSON", expected="a JSON object", found=str(error)) from error
     try:
         return _object(cls, value, "")
-    except _Wrong as wrong:
-        where = f"key {wrong.key!r}" if wrong.key else "the whole"
-        raise InputError(f"{file}: {where} is wrong", expected=wrong.expected, found=wrong.found) from None
+    except KeyProblem as wrong:
+        raise InputError(f"{file}: {wrong.message}", expected=wrong.expected, found=wrong.found) from None
 
 
 def to_json(value: Any) -> str:
@@ -44,15 +42,19 @@ def to_json(value: Any) -> str:
 
 
 def require(is_met: bool, key: str, expected: str, found: object) -> None:
-    """For `__post_init__`: the value of `key` is out of bounds unless `is_met`."""
+    """For `__post_init__`: the value of `key` is out of bounds unless `is_met`; raises KeyProblem."""
     if not is_met:
-        raise _Wrong(key, expected, repr(found))
+        raise KeyProblem(key, expected, repr(found))
 
 
 def _object(cls: type[T], value: Any, key: str) -> T:
     if not isinstance(value, dict):
-        raise _Wrong(key, "an object", repr(value))
-    return cls(**dict(_arguments(cls, value, key)))
+        raise KeyProblem(key, "an object", repr(value))
+    arguments = dict(_arguments(cls, value, key))
+    try:
+        return cls(**arguments)
+    except KeyProblem as wrong:
+        raise KeyProblem(f"{key}.{wrong.key}" if key else wrong.key, *wrong.problem) from None
 
 
 def _arguments(cls: type[Any], value: dict[str, Any], key: str) -> Iterator[tuple[str, Any]]:
@@ -60,13 +62,13 @@ def _arguments(cls: type[Any], value: dict[str, Any], key: str) -> Iterator[tupl
     prefix = f"{key}." if key else ""
     for name in value:
         if name not in fields:
-            raise _Wrong(prefix + name, f"one of {', '.join(fields)}", "an unknown key")
+            raise KeyProblem(prefix + name, f"one of {', '.join(fields)}", "an unknown key")
     hints = get_type_hints(cls)
     for name, field in fields.items():
         if name in value:
             yield name, _value(hints[name], value[name], prefix + name)
         elif field.default is dataclasses.MISSING:
-            raise _Wrong(prefix + name, _describe(hints[name]), "nothing: the key is missing")
+            raise KeyProblem(prefix + name, _describe(hints[name]), "nothing: the key is missing")
 
 
 def _describe(kind: Any) -> str:
@@ -78,7 +80,7 @@ def _describe(kind: Any) -> str:
 def _value(kind: Any, value: Any, key: str) -> Any:
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
-            raise _Wrong(key, "a list", repr(value))
+            raise KeyProblem(key, "a list", repr(value))
         return tuple(_value(get_args(kind)[0], item, f"{key}[{at}]") for at, item in enumerate(value))
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _object(kind, value, key)
@@ -88,9 +90,9 @@ def _value(kind: Any, value: Any, key: str) -> Any:
         if issubclass(kind, Enum):
             return kind(value)
     except (TypeError, ValueError):
-        raise _Wrong(key, _describe(kind), repr(value)) from None
+        raise KeyProblem(key, _describe(kind), repr(value)) from None
     if type(value) is not kind:
-        raise _Wrong(key, _describe(kind), repr(value))
+        raise KeyProblem(key, _describe(kind), repr(value))
     return value
 
 

@@ -45,7 +45,7 @@ def _exchange_figures(record: RunRecord) -> Iterator[tuple[str, float]]:
     yield "terminal_exchange", _total(record, "farm", "cpu_ns") / count
     yield "center_report", _total(record, "center", "cpu_ns") / count
     engine = record.extra["engine"]
-    yield "router_frame", engine["cpu_ns"] / max(1, engine["frames"])
+    yield "router_frame", engine["cpu_ns"] / max(1, engine["frames_written"])
 
 
 def _refused_figures(record: RunRecord) -> Iterator[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""Plays a scenario from outside the lab: makes the run's folder, starts the lab or the simulator, returns the result."""
+"""Plays a scenario from outside the lab: makes the folder of the run, starts lab or simulator, returns the result."""
 
 from __future__ import annotations
 

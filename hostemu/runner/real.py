@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from hostemu.gine import Engine
 from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Guest
 from hostemu.measure.host import LoadMonitor
-from hostemu.records import RecordWriter
+from hostemu.records import RecordWriter, RunRecord
 from hostemu.runner import configs
-from hostemu.runner.collect import Outputs, build_record
+from hostemu.runner.collect import Order, Outputs, build_record
 from hostemu.runner.fabric import build_network, start_guests
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import Event, Program, ProgramGroup
@@ -37,16 +36,6 @@ GRACE_S = 30.0
 
 COLLECT_S = 20.0
 CHECKPOINT_S = 5.0
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the process outside the lab asks for."""
-
-    folder: Path
-    backend: str
-    time_scale: float
-    started_at: str
 
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
@@ -67,7 +56,7 @@ class RealRun:
         self.layout: Layout = plan_layout(scenario)
         self._stack = stack
         self._emit = emit
-        self._progress: list[tuple[int, int, int]] = []
+        self._outputs = Outputs()
 
     def play(self) -> None:
         """Everything from the first guest to the finished record."""
@@ -78,13 +67,23 @@ class RealRun:
         monitor = self._stack.enter_context(LoadMonitor())
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         self._start(group)
-        self._watch(group, center, lambda: writer.checkpoint(self._unfinished_record))
-        load = monitor.summary()
-        usage = {name: guest.usage() for name, guest in guests.items()}
-        results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        self._watch(group, center, engine, writer)
+        self._outputs.load = monitor.summary()
+        self._outputs.usage = {name: guest.usage() for name, guest in guests.items()}
+        self._outputs.results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        self._stop(engine)
+        self._outputs.done = center.events["done"]
+        writer.finish(self._record())
+
+    def _record(self) -> RunRecord:
+        return build_record(self.order, self.scenario, self.layout, self._outputs)
+
+    def _stop(self, engine: Engine) -> None:
+        """Stop the emulator; counters that do not add up make the run invalid."""
         engine.stop()
-        outputs = Outputs(results, engine, load, usage, self._progress, center.events["done"])
-        writer.finish(build_record(self.order, self.scenario, self.layout, outputs))
+        self._outputs.health = engine.health()
+        self._outputs.lines = engine.line_counters()
+        self._outputs.problems += [f"emulator counters: {text}" for text in engine.imbalances()]
 
     def _guests(self) -> dict[str, Guest]:
         total = len(self.layout.farms) + 2
@@ -98,7 +97,7 @@ class RealRun:
         """Start every program and wait until each says that it is ready; returns the center."""
         plans = list(configs.program_plans(self.scenario, self.layout, self.order.folder))
         for number, plan in enumerate(plans):
-            group.start(plan.name, guests[plan.host], plan.module, plan.config)
+            group.start(plan.name, guests[plan.host], plan.module, plan.config.to_json())
             self._emit({"phase": "programs", "done": number, "total": len(plans)})
         group.wait_for("ready", group.programs, Deadline.after(PROGRAMS_READY_S, "the programs to be ready"))
         self._emit({"phase": "programs", "done": len(plans), "total": len(plans)})
@@ -108,18 +107,19 @@ class RealRun:
         at_ns = time.monotonic_ns() + round(LEAD_S * 1e9)
         group.broadcast({"do": "start", "at_ns": at_ns})
 
-    def _watch(self, group: ProgramGroup, center: Program, checkpoint: Callable[[], None]) -> None:
+    def _watch(self, group: ProgramGroup, center: Program, engine: Engine, writer: RecordWriter) -> None:
         limit_s = self.scenario.retrieval.deadline_ns / 1e9 + GRACE_S
         deadline = Deadline.after(limit_s, "the center to account for every terminal")
         while "done" not in center.events:
             deadline.check()
+            engine.check()
             for program, event in group.poll(0.2):
                 if program is center and event["event"] == "progress":
                     self._note(event)
-            checkpoint()
+            writer.checkpoint(self._record)
 
     def _note(self, event: Event) -> None:
-        self._progress.append((event["t_ns"], event["retrieved"], event["failed"]))
+        self._outputs.progress.append((event["t_ns"], event["retrieved"], event["failed"]))
         self._emit(
             {
                 "phase": "run",

@@ -44,15 +44,14 @@ def judge(evidence: Evidence) -> list[str]:
 
 
 def _engine(engine: Mapping[str, Any]) -> Iterator[str]:
-    frames = max(1, engine["frames"])
-    late = engine["late_over_1ms"] / frames
+    late = engine["late_over_1ms"] / max(1, engine["frames_written"])
     if late > LATE_FRAME_LIMIT:
         yield f"late timers: {late:.1%} of frames left the emulator over 1 ms late (limit {LATE_FRAME_LIMIT:.0%})"
-    for key, what in (("pool_exhausted", "out of frame buffers"), ("write_errors", "a full NIC queue")):
+    for key, what in (("packets_discarded", "out of frame buffers"), ("write_errors", "a full NIC queue")):
         if engine[key]:
-            yield f"drops in the emulator: {engine[key]} frames, {what}"
-    if engine["busy_fraction"] > ENGINE_BUSY_LIMIT:
-        yield f"emulator saturated: its thread was busy {engine['busy_fraction']:.0%} of the time"
+            yield f"drops in the emulator: {engine[key]} packets, {what}"
+    if engine["busy"] > ENGINE_BUSY_LIMIT:
+        yield f"emulator saturated: its thread was busy {engine['busy']:.0%} of the time"
 
 
 def _load(load: Mapping[str, Any]) -> Iterator[str]:

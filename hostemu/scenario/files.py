@@ -111,6 +111,6 @@ def _set(document: Document, key: KeyPath, value: Any) -> None:
         if not isinstance(table, dict):
             dotted = ".".join(key)
             raise single_error(
-                Problem(f"--set {dotted}", f"{part} is not a table in this scenario", "a table", repr(table))
+                Problem(f"--set {dotted}", f"{part} is not a table in this scenario", found=repr(table))
             )
     table[key[-1]] = value

@@ -1,4 +1,4 @@
-"""What a scenario says: fleet, power cycle, retrieval, hosts, lines.  In files, keys are without the units' suffix."""
+"""What a scenario says: fleet, power cycle, retrieval, hosts, lines.  In files, keys have no unit suffix."""
 
 from __future__ import annotations
 

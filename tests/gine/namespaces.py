@@ -53,6 +53,8 @@ class Host:
                 self.fd = _open_tap("eth0")
                 stack.callback(os.close, self.fd)
                 Path("/proc/sys/net/ipv6/conf/eth0/accept_ra").write_text("0")
+                if not any(":" in address for address in addresses):
+                    Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text("1")
                 Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
             commands = ["link set lo up"]
             commands += [f"link set eth0 address {mac}"] if mac else []

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hostemu.base.deadline import Deadline
 from hostemu.gine import Engine, Network
 from hostemu.lines import LineSpec
 from tests.gine.namespaces import Host, needs_taps
@@ -21,11 +22,11 @@ ROUTER_MAC = "02:00:00:00:ff:01"
 
 
 @contextlib.contextmanager
-def hosts_on_a_switch(*lines: LineSpec) -> Iterator[tuple[Engine, list[Host]]]:
+def hosts_on_a_switch(*lines: LineSpec, v6: bool = True) -> Iterator[tuple[Engine, list[Host]]]:
     """A host for each line, 10.1.0.1, 10.1.0.2, …; `lines` are from host to switch."""
     with contextlib.ExitStack() as stack:
         hosts = [
-            stack.enter_context(Host(f"h{k}", [f"10.1.0.{k}/24", f"fd01::{k}/64"])) for k in range(1, len(lines) + 1)
+            stack.enter_context(Host(f"h{k}", [f"10.1.0.{k}/24"] + [f"fd01::{k}/64"] * v6)) for k in range(1, len(lines) + 1)
         ]
         network = Network(seed=1)
         lan = network.switch("lan")
@@ -186,7 +187,7 @@ def test_a_slow_line_carries_its_rate_and_drops_what_its_queue_cannot_hold() -> 
 def test_udp_super_frames_are_delivered_datagram_by_datagram() -> None:
     size, count = 1000, 40
     payload = b"".join(bytes([k]) * size for k in range(count))
-    with hosts_on_a_switch(LineSpec(loss=0.2), LineSpec()) as (engine, hosts):
+    with hosts_on_a_switch(LineSpec(loss=0.2), LineSpec(), v6=False) as (engine, hosts):
         ping(hosts[1], "10.1.0.1")
         with hosts[1].entered():
             receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -219,8 +220,7 @@ def test_stopping_with_frames_in_flight_still_adds_up() -> None:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             for _ in range(50):
                 sender.sendto(b"x", ("10.1.0.255", 9))
-        hosts[1].run("true")
-        while engine.line_counters()[0].frames_in < 50:
-            pass
+        arrived = Deadline.after(10, "50 frames on the line")
+        arrived.wait_until(lambda: engine.line_counters()[0].frames_in >= 50)
         settle(engine)
         assert engine.line_counters()[0].frames_in_flight >= 50

@@ -11,11 +11,11 @@ from hostemu.runner.verdict import Evidence, judge
 
 QUIET = Evidence(
     engine={
-        "frames": 100_000,
+        "frames_written": 100_000,
         "late_over_1ms": 10,
-        "pool_exhausted": 0,
+        "packets_discarded": 0,
         "write_errors": 0,
-        "busy_fraction": 0.2,
+        "busy": 0.2,
     },
     load={"saturated_share": 0.0, "steal_fraction": 0.0, "swapped_pages": 0},
     lag_p99_ns={"isp-0": 2_000_000, "farm-0": 1_000_000},
@@ -31,9 +31,9 @@ def test_a_quiet_run_is_valid() -> None:
     ("part", "key", "value", "word"),
     [
         ("engine", "late_over_1ms", 2_000, "late timers"),
-        ("engine", "pool_exhausted", 1, "out of frame buffers"),
-        ("engine", "write_errors", 3, "3 frames, a full NIC queue"),
-        ("engine", "busy_fraction", 0.95, "saturated"),
+        ("engine", "packets_discarded", 1, "out of frame buffers"),
+        ("engine", "write_errors", 3, "3 packets, a full NIC queue"),
+        ("engine", "busy", 0.95, "saturated"),
         ("load", "saturated_share", 0.5, "CPU saturated"),
         ("load", "steal_fraction", 0.1, "stolen"),
         ("load", "swapped_pages", 1, "swap"),
@@ -48,4 +48,4 @@ def test_each_condition_is_named_alone(part: str, key: str, value: float, word: 
 
 
 def test_a_run_without_frames_is_judged_too() -> None:
-    assert judge(replace(QUIET, engine={**QUIET.engine, "frames": 0, "late_over_1ms": 0})) == []
+    assert judge(replace(QUIET, engine={**QUIET.engine, "frames_written": 0, "late_over_1ms": 0})) == []

@@ -115,8 +115,8 @@ def test_a_rate_adds_the_serialisation_of_every_frame() -> None:
     slow, fast = (
         play({"lines.terminals": line}) for line in ({"delay": "10 ms", "rate": "1 Mbit"}, {"delay": "10 ms"})
     )
-    # Towards the terminal, at 8 µs per byte: SYN 98 B; the acknowledgement 90 B and the Hello 120 B behind it;
-    # acknowledgement 90 B and Request 112 B.  Back: SYN 98 B; 90 B and the Challenge 130 B; 90 B and Information 306 B.
+    # 8 µs per byte.  Towards the terminal: SYN 98 B; the acknowledgement 90 B and the Hello 120 B behind it;
+    # acknowledgement 90 B and Request 112 B.  Back: SYN 98 B; 90 B and Challenge 130 B; 90 B and Information 306 B.
     # Frames that follow each other wait for the line, instead of coming 1 ns apart (4 times).
     wire_bytes = 98 + 98 + (90 + 120) + (90 + 130) + (90 + 112) + (90 + 306)
     added_ns = slow.center.finished_at_ns - fast.center.finished_at_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.protocol.power import PowerCycle
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.sim.world import World
-from tests.sim.builders import ends, play, scenario, traced
+from tests.sim.builders import ends, play, scenario
 
 LOSSY = {"loss": 0.05, "delay": "2 ms"}
 FLEET: dict[str, Any] = {
@@ -128,7 +129,7 @@ def test_progress_goes_up_and_ends_with_everybody() -> None:
     progress = play(FLEET).center.progress
     assert progress == sorted(progress)
     assert progress[-1][1:] == (60, 0)
-    assert all(b[0] - a[0] >= 200_000_000 for a, b in zip(progress, progress[1:-1], strict=False))
+    assert all(b[0] - a[0] >= 200_000_000 for a, b in pairwise(progress[:-1]))
 
 
 def test_costs_slow_a_crowded_run_down() -> None:
@@ -137,10 +138,6 @@ def test_costs_slow_a_crowded_run_down() -> None:
     assert busy.center.finished_at_ns > free.center.finished_at_ns
     assert busy.threads["isp-0"].busy_ns == pytest.approx(100 * 400_000, rel=1e-4)
     assert busy.threads["center"].busy_ns == 100 * 50_000
-
-
-def test_another_seed_is_another_run() -> None:
-    assert traced(FLEET, seed=1) != traced(FLEET, seed=2)
 
 
 lines = st.fixed_dictionaries(

@@ -1,0 +1,119 @@
+"""What each program of a run is told: its configuration, made from the scenario and the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostemu.base.streams import Stream
+from hostemu.protocol.power import Phase, PowerSettings
+from hostemu.protocol.retriever import RetryPolicy
+from hostemu.retrieval.config import (
+    Authentication,
+    CenterConfig,
+    Config,
+    FarmConfig,
+    IspAssignment,
+    IspConfig,
+    TerminalRange,
+    Transport,
+    WhenOff,
+)
+from hostemu.runner.layout import FIRST_DEVICE_ID, ISP_PORT, TERMINAL_PORT, FarmPlan, Layout
+from hostemu.scenario import Scenario
+
+SECRET_BYTES = 32
+RUN_ID = "run"
+DATABASE = "center.sqlite"
+
+
+@dataclass(frozen=True)
+class ProgramPlan:
+    """One program: on which host it runs, its Python module and configuration."""
+
+    name: str
+    host: str
+    module: str
+    config: Config
+
+
+def database_url(folder: Path) -> str:
+    """The center's store of a run."""
+    return f"sqlite:///{folder / DATABASE}"
+
+
+def program_plans(scenario: Scenario, layout: Layout, folder: Path) -> Iterator[ProgramPlan]:
+    """Every program of a run: farms and ISP servers first, since the center needs them."""
+    for farm in layout.farms:
+        name = farm.host.name.replace("guest", "farm")
+        yield ProgramPlan(name, farm.host.name, "hostemu.retrieval.terminals", _farm(scenario, farm))
+    for number in range(scenario.isp_programs):
+        config = _isp(scenario, layout, number)
+        yield ProgramPlan(f"isp-{number}", layout.isp.name, "hostemu.retrieval.isp_server", config)
+    yield ProgramPlan("center", layout.center.name, "hostemu.retrieval.center", _center(scenario, layout, folder))
+
+
+def _secret(scenario: Scenario, name: str) -> bytes:
+    return Stream.named(scenario.seed, "secret", name).octets(0, SECRET_BYTES)
+
+
+def _farm(scenario: Scenario, farm: FarmPlan) -> FarmConfig:
+    power = scenario.power
+    return FarmConfig(
+        seed=scenario.seed,
+        first_index=farm.first_index,
+        count=farm.count,
+        first_device_id=FIRST_DEVICE_ID + farm.first_index,
+        first_address=str(farm.address(0)),
+        port=TERMINAL_PORT,
+        transport=Transport(scenario.retrieval.transport),
+        authentication=Authentication(scenario.retrieval.authentication),
+        shared_secret=_secret(scenario, "shared"),
+        own_secret=_secret(scenario, "own"),
+        information_bytes=scenario.retrieval.info_bytes,
+        power=PowerSettings(
+            on_ns=power.on_ns,
+            off_min_ns=power.off.min_ns,
+            off_max_ns=power.off.max_ns,
+            redraw=power.off_draw == "per-cycle",
+            phase=Phase(power.phase),
+        ),
+        when_off=WhenOff(power.when_off),
+    )
+
+
+def _isp(scenario: Scenario, layout: Layout, number: int) -> IspConfig:
+    retrieval, retry = scenario.retrieval, scenario.retrieval.retry
+    return IspConfig(
+        address=str(layout.isp.address),
+        port=ISP_PORT + number,
+        transport=Transport(retrieval.transport),
+        authentication=Authentication(retrieval.authentication),
+        shared_secret=_secret(scenario, "shared"),
+        list_size=retrieval.list_size,
+        concurrency=retrieval.concurrency,
+        retry=RetryPolicy(retry.interval_ns, retry.max_attempts, retry.keeps_slot),
+        connect_timeout_ns=retrieval.connect_timeout_ns,
+        answer_timeout_ns=retrieval.answer_timeout_ns,
+    )
+
+
+def _center(scenario: Scenario, layout: Layout, folder: Path) -> CenterConfig:
+    return CenterConfig(
+        own_secret=_secret(scenario, "own"),
+        authentication=Authentication(scenario.retrieval.authentication),
+        run_id=RUN_ID,
+        deadline_ns=scenario.retrieval.deadline_ns,
+        isps=tuple(_assignment(scenario, layout, number) for number in range(scenario.isp_programs)),
+        database=database_url(folder),
+    )
+
+
+def _assignment(scenario: Scenario, layout: Layout, number: int) -> IspAssignment:
+    """Program number k has terminals k · list_size to (k + 1) · list_size − 1."""
+    size = scenario.retrieval.list_size
+    first = number * size
+    ranges = layout.ranges(first, min(size, scenario.fleet.terminals - first))
+    terminals = tuple(TerminalRange(r.first_device_id, str(r.first_address), TERMINAL_PORT, r.count) for r in ranges)
+    return IspAssignment(str(layout.isp.address), ISP_PORT + number, terminals)
