@@ -20,6 +20,7 @@ from hostemu.gine.shared import Shared
 from hostemu.gine.world import DROP_NO_SLOT, HELD, TALLY_NAMES
 
 STOP_S = 5.0
+_FIRST_EARLY_NS = 50_000
 _PR_SET_TIMERSLACK = 29  # prctl(2)
 _PORT_COUNTS = (
     "packets_read",
@@ -38,7 +39,8 @@ class Engine:
     """Carries the frames of `network` while the context lasts.
 
     frames: slots of the pool, each for a frame of up to 64 KB; only slots that were used take memory.
-    early_ns: how long before a due frame the thread wakes up, to spin for the rest.
+    longest_early_ns: the thread wakes up before a frame is due and spins for the rest.  How early follows what
+        the kernel's timers have been late, up to this.
     realtime_priority: SCHED_FIFO priority, 1 to 99; None: leave the scheduler as it is.
 
     Counters may be read at any time, and after the end; they add up exactly when the engine has stopped.
@@ -49,17 +51,20 @@ class Engine:
         network: Network,
         *,
         frames: int = 32768,
-        early_ns: int = 50_000,
+        longest_early_ns: int = 250_000,
         realtime_priority: int | None = None,
     ) -> None:
         if frames < 256:
             raise InputError("the pool of frames is too small", expected="at least 256", found=str(frames))
-        if not 0 <= early_ns <= 1_000_000:
-            raise InputError("the time to wake early is off", expected="0 to 1 ms", found=f"{early_ns} ns")
+        if not 0 <= longest_early_ns <= 1_000_000:
+            raise InputError(
+                "the engine cannot wake up that early", expected="0 to 1 ms", found=f"{longest_early_ns} ns"
+            )
         self.network = network
         self._realtime_priority = realtime_priority
         self._world = assemble(network, frames)
-        self._world.state.early_ns = early_ns
+        self._world.state.longest_early_ns = longest_early_ns
+        self._world.state.early_ns = min(_FIRST_EARLY_NS, longest_early_ns)
         self._shared = Shared(self._world)
         self._slots = frames
         self._thread: threading.Thread | None = None

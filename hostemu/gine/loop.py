@@ -27,6 +27,7 @@ READS_PER_TURN = 16  # of one port, before due frames are served again
 MOVES_PER_TURN = 64  # of due frames, before ports are looked at again
 TICK_NS = 100_000_000
 LATE_NS = 1_000_000
+EARLY_MARGIN_NS = 15_000
 
 _EAGAIN, _ENXIO, _EIO, _ENETDOWN, _EINTR = 11, 6, 5, 100, 4
 _BUCKET_BITS = BUCKETS_PER_OCTAVE.bit_length() - 1
@@ -161,9 +162,9 @@ def _listen(world: World) -> int:
         world.state[0].failed_errno = _errno()
         return NONE
     for k in range(ready):
-        port_id = world.port_of_fd[events[k, libc.EPOLL_DATA_WORD]]
-        if port_id != NONE:
-            _read_port(world, port_id)
+        fd = events[k, libc.EPOLL_DATA_WORD]
+        if fd != world.state[0].wake_fd:
+            _read_port(world, world.port_of_fd[fd])
             _serve_due(world)
     return max(0, int(ready))
 
@@ -184,7 +185,20 @@ def _rest(world: World) -> None:
     world.moment[1] = wait_ns
     world.moment[2] = state.epoll | libc.EPOLLIN << 32
     pollfd = world.moment.ctypes.data + np.uintp(16)
-    libc.ppoll(pollfd, np.uint64(1), world.moment.ctypes.data, np.uintp(0))
+    if libc.ppoll(pollfd, np.uint64(1), world.moment.ctypes.data, np.uintp(0)) == 0:
+        state.early_ns = adapt_early_ns(state.early_ns, now(world) - wake_ns, state.longest_early_ns)
+
+
+@compilable
+def adapt_early_ns(early_ns: int, overslept_ns: int, longest_ns: int) -> int:
+    """How early to wake up next time, so that most sleeps end before the frame is due.
+
+    Goes up by a quarter of what was missing and down by 1/64: it settles near the longer of the usual delays.
+    """
+    wanted_ns = overslept_ns + EARLY_MARGIN_NS
+    if wanted_ns > early_ns:
+        return min(longest_ns, early_ns + (wanted_ns - early_ns + 3) // 4)
+    return early_ns - (early_ns - wanted_ns) // 64
 
 
 def _compile(sources_digest: bytes) -> Callable[[int], None]:

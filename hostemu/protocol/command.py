@@ -121,8 +121,9 @@ class CenterJob:
 
     def _on_report(self, message: Message, now_ns: int) -> list[Event]:
         assert isinstance(message, Report)
-        if self.pending.pop(message.device_id, None) is None:
+        if message.outcome is Outcome.PENDING or message.device_id not in self.pending:
             return self.broken(Reason.UNEXPECTED, now_ns)
+        del self.pending[message.device_id]
         return [Stored(self._checked(message), now_ns - self._commanded_ns)]
 
     def _checked(self, report: Report) -> Report:

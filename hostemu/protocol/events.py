@@ -29,7 +29,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """ISP server: the exchange succeeded.  elapsed_ns: since its first message."""
+    """ISP server: the exchange succeeded.  elapsed_ns: since the attempt began."""
 
     isp_nonce: bytes
     sealed: bytes

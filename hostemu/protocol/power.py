@@ -48,10 +48,10 @@ class PowerCycle:
         """Go on to `now_ns`; returns whether the terminal is on then."""
         while self.next_change_ns <= now_ns:
             if self.is_on:
+                self._cycle += 1
                 self.next_change_ns += self._off_ns()
             else:
                 self.next_change_ns += self._settings.on_ns
-                self._cycle += 1
             self.is_on = not self.is_on
         return self.is_on
 

@@ -31,7 +31,8 @@ class RetryPolicy:
 class Retriever:
     """The schedule of one list.  Methods that may free or fill slots return the indexes to attempt now.
 
-    outcome, reason, attempts: one entry per terminal; reason is that of the last failed attempt.
+    outcome, reason, attempts: one entry per terminal; reason is that of the last failed attempt,
+    NONE once the terminal was retrieved.
     """
 
     def __init__(self, total: int, concurrency: int, retry: RetryPolicy) -> None:

@@ -121,7 +121,7 @@ class Start:
 class Report:
     """ISP server → center: how one terminal ended.
 
-    attempts: connection attempts made.  exchange_ns: from the first message of the last attempt to its end.
+    attempts: connection attempts made.  exchange_ns: from the beginning of the last attempt to its end.
     """
 
     type: ClassVar[MessageType] = MessageType.REPORT
@@ -182,8 +182,11 @@ def _body(message: Message) -> bytes:
 
 
 def encode(message: Message) -> bytes:
-    """The frame of a message; WireError(OVERSIZED) when it would be longer than a frame may be."""
-    body = _body(message)
+    """The frame of a message; WireError(OVERSIZED) when it, or one of its fields, would be longer than may be."""
+    try:
+        body = _body(message)
+    except struct.error as error:
+        raise WireError(Reason.OVERSIZED, f"a field of the {message.type.name.lower()} message: {error}") from None
     length = len(body) + 2
     if length > MAX_FRAME_BYTES:
         raise WireError(Reason.OVERSIZED, f"frame of {length} bytes, at most {MAX_FRAME_BYTES}")
@@ -217,6 +220,12 @@ class _Cursor:
         except ValueError:
             raise WireError(Reason.MALFORMED, f"unknown reason {value}") from None
 
+    def cause(self) -> Reason:
+        reason = self.reason()
+        if reason is Reason.NONE:
+            raise WireError(Reason.MALFORMED, "refusal without a reason")
+        return reason
+
     def outcome(self) -> Outcome:
         value = self.number(1)
         try:
@@ -240,7 +249,7 @@ _PARSERS: dict[int, Callable[[_Cursor], Message]] = {
     MessageType.CHALLENGE: lambda c: Challenge(c.string(), c.string()),
     MessageType.REQUEST: lambda c: Request(c.string()),
     MessageType.INFORMATION: lambda c: Information(c.string(), c.string()),
-    MessageType.REFUSAL: lambda c: Refusal(c.reason()),
+    MessageType.REFUSAL: lambda c: Refusal(c.cause()),
     MessageType.COMMAND: lambda c: Command(tuple(c.target() for _ in range(c.number(2)))),
     MessageType.START: lambda c: Start(c.number(8)),
     MessageType.DONE: lambda c: Done(c.number(8)),
@@ -263,13 +272,19 @@ def _decode(frame: bytes) -> Message:
     return message
 
 
+def _frame_length(data: bytes, at: int) -> int:
+    """The length field at `at`; WireError(OVERSIZED) when no frame may be that long."""
+    length: int = _LENGTH.unpack_from(data, at)[0]
+    if length > MAX_FRAME_BYTES:
+        raise WireError(Reason.OVERSIZED, f"frame of {length} bytes, at most {MAX_FRAME_BYTES}")
+    return length
+
+
 def decode_datagram(datagram: bytes) -> Message:
     """The message of one datagram; WireError when it is not exactly one frame."""
     if len(datagram) < 2:
         raise WireError(Reason.TRUNCATED, "datagram shorter than a length field")
-    length = _LENGTH.unpack_from(datagram)[0]
-    if length > MAX_FRAME_BYTES:
-        raise WireError(Reason.OVERSIZED, f"frame of {length} bytes, at most {MAX_FRAME_BYTES}")
+    length = _frame_length(datagram, 0)
     if length != len(datagram) - 2:
         reason = Reason.TRUNCATED if length > len(datagram) - 2 else Reason.MALFORMED
         raise WireError(reason, f"frame of {length} bytes in a datagram of {len(datagram)}")
@@ -277,26 +292,37 @@ def decode_datagram(datagram: bytes) -> Message:
 
 
 class FrameReader:
-    """Cuts a byte stream into messages.  Holds at most one frame and what arrived with it."""
+    """Cuts a byte stream into messages.  Holds less than one frame between calls; useless after a WireError."""
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._error: WireError | None = None
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes; WireError at the first thing that is none."""
-        self._buffer += data
-        messages = []
-        while len(self._buffer) >= 2:
-            length = _LENGTH.unpack_from(self._buffer)[0]
-            if length > MAX_FRAME_BYTES:
-                raise WireError(Reason.OVERSIZED, f"frame of {length} bytes, at most {MAX_FRAME_BYTES}")
-            if len(self._buffer) < 2 + length:
-                break
-            frame, self._buffer = self._buffer[2 : 2 + length], self._buffer[2 + length :]
-            messages.append(_decode(frame))
-        return messages
+        """The messages that `data` completes; WireError, then and ever after, when it completes what is none."""
+        if self._error is not None:
+            raise self._error
+        try:
+            return self._cut(self._buffer + data)
+        except WireError as error:
+            self._error = error
+            self._buffer = b""
+            raise
 
     def close(self) -> None:
         """The stream has ended; WireError(TRUNCATED) if it did so inside a frame."""
         if self._buffer:
             raise WireError(Reason.TRUNCATED, f"stream ended after {len(self._buffer)} bytes of a frame")
+
+    def _cut(self, data: bytes) -> list[Message]:
+        messages = []
+        at = 0
+        while len(data) - at >= _LENGTH.size:
+            begin = at + _LENGTH.size
+            end = begin + _frame_length(data, at)
+            if end > len(data):
+                break
+            messages.append(_decode(data[begin:end]))
+            at = end
+        self._buffer = data[at:]
+        return messages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import TypeVar
 
 from hostemu.protocol.power import PowerSettings
@@ -198,7 +199,7 @@ class CenterConfig(Config):
         require(bool(self.run_id), "run_id", "a name", self.run_id)
         require(len(self.isps) > 0, "isps", "at least one ISP server", [])
         spans = sorted((r.first_device_id, r.first_device_id + r.count) for isp in self.isps for r in isp.terminals)
-        for (_, end), (first, _) in zip(spans, spans[1:], strict=False):
+        for (_, end), (first, _) in pairwise(spans):
             require(first >= end, "isps", "every device ID once", f"device {first} twice")
 
     @property

@@ -1,10 +1,10 @@
 """The conversation with whoever started the program: JSON lines on stdin and stdout.
 
-    stdout  {"event": "ready", …}                       listening, bound, connected to the store
-    stdin   {"do": "start", "at_ns": 123}               time 0 of the run, on the monotonic clock
-    stdin   {"do": "report"}  → stdout {"event": "report", …}
-    stdin's end, SIGTERM or SIGINT  → stdout {"event": "result", …}, exit code 0
-    a failure → stdout {"event": "error", …}, a message on stderr, the error's exit code
+stdout  {"event": "ready", …}                       listening, bound, connected to the store
+stdin   {"do": "start", "at_ns": 123}               time 0 of the run, on the monotonic clock
+stdin   {"do": "report"}  → stdout {"event": "report", …}
+stdin's end, SIGTERM or SIGINT  → stdout {"event": "result", …}, exit code 0
+a failure → stdout {"event": "error", …}, a message on stderr, the error's exit code
 """
 
 from __future__ import annotations

@@ -72,6 +72,13 @@ class Link:
         if not self._out:
             self._shut_now()
 
+    def detach(self) -> socket.socket:
+        """Hand the open socket over; the link is done with it."""
+        self._reactor.unregister(self._fd)
+        self._fd = -1
+        self._out = b""
+        return self.sock
+
     def reset(self) -> None:
         """Close at once; harmless when done before."""
         if self.is_open:

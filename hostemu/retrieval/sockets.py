@@ -9,6 +9,7 @@ import socket
 import struct
 from ipaddress import ip_address
 
+from hostemu.base.errors import HostError
 from hostemu.protocol.reasons import Reason
 
 RECEIVE_BYTES = 16 * 1024
@@ -59,8 +60,11 @@ def deafen(sock: socket.socket) -> None:
 
 
 def undeafen(sock: socket.socket) -> None:
-    """Take the filter of `deafen` off again."""
-    sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    """Take the filter of `deafen` off again; harmless without one."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    except FileNotFoundError:
+        return
 
 
 def bound_socket(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
@@ -83,3 +87,15 @@ def raise_file_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def require_files(needed: int, what: str, hint: str) -> None:
+    """HostError when this process may not have `needed` descriptors."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed > limit:
+        raise HostError(
+            f"too few file descriptors for {what}",
+            expected=f"at least {needed}",
+            found=str(limit),
+            hint=f"raise the hard limit (ulimit -Hn), or {hint}",
+        )

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hostemu.base.errors import InputError
-from hostemu.base.units import NS_PER_S, parse_duration_ns, parse_rate_bps, parse_size_bytes
+from hostemu.base.units import (
+    NS_PER_S,
+    format_duration_ns,
+    format_rate_bps,
+    format_size_bytes,
+    parse_duration_ns,
+    parse_rate_bps,
+    parse_size_bytes,
+)
 from hostemu.lines.spec import MAXIMUM_DELAY_NS, MAXIMUM_QUEUE_BYTES, MAXIMUM_RATE_BPS
 
 MAXIMUM_DURATION_NS = 10_000_000 * NS_PER_S
@@ -31,22 +38,17 @@ def inconsistent(key: tuple[str, ...], expected: str, found: str) -> PydanticCus
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of quantity: how it is called, read and, from large units to small, written."""
+    """A kind of quantity: how it is called, read and (exactly) written."""
 
     name: str
     example: str
     parse: Callable[[str], int]
-    units: tuple[tuple[int, str], ...]
-
-    def text(self, value: int) -> str:
-        """The value exactly, in the largest unit that is not larger than it."""
-        factor, unit = next((step for step in self.units if value >= step[0]), self.units[-1])
-        return f"{(Decimal(value) / factor).normalize():f} {unit}"
+    text: Callable[[int], str]
 
 
-DURATION = Kind("duration", "10 ms", parse_duration_ns, ((NS_PER_S, "s"), (10**6, "ms"), (10**3, "us"), (1, "ns")))
-RATE = Kind("rate", "100 Mbit", parse_rate_bps, ((10**9, "Gbit"), (10**6, "Mbit"), (10**3, "kbit"), (1, "bit")))
-SIZE = Kind("size", "32 MiB", parse_size_bytes, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")))
+DURATION = Kind("duration", "10 ms", parse_duration_ns, format_duration_ns)
+RATE = Kind("rate", "100 Mbit", parse_rate_bps, format_rate_bps)
+SIZE = Kind("size", "32 MiB", parse_size_bytes, format_size_bytes)
 
 
 @dataclass(frozen=True)

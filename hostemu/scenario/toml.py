@@ -44,7 +44,7 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     lines: dict[KeyPath, int] = {}
     table: KeyPath = ()
     inside_text = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         header, assignment = _HEADER.fullmatch(line), _ASSIGNMENT.match(line)
         if header and not inside_text:
             table = _parts(header[1])

@@ -10,6 +10,7 @@ from hostemu.protocol.command import CenterJob
 from hostemu.protocol.events import Event, Finished, Send, Stored
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.wire import FrameReader, Message, Report, WireError, encode
+from hostemu.sim.clock import Timer
 from hostemu.sim.cpu import Thread
 from hostemu.sim.kernel import Kernel
 from hostemu.sim.network import Host
@@ -17,6 +18,8 @@ from hostemu.sim.plan import ISP_PORT, Plan, target
 from hostemu.sim.tcp import TcpConnection
 
 PROGRESS_INTERVAL_NS = 200_000_000
+CONNECT_DEADLINE_NS = 10_000_000_000
+"""From the run's time 0: the real program's default."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +105,17 @@ class Job:
         self._job = CenterJob([target(index) for index in plan.list_of(number)], plan.scheme, plan.own_secret)
         self._reader = FrameReader()
         self._connection: TcpConnection | None = None
+        self._timer = Timer(center.clock, self._not_reached)
 
     def connect(self, kernel: Kernel, isp_host: Host) -> None:
         """Call the program."""
         self._connection = kernel.connect(isp_host, self, port=ISP_PORT + self._number)
+        self._timer.set(CONNECT_DEADLINE_NS)
 
     def opened(self) -> None:
         """The connection stands: give the command."""
-        events = self._job.opened(self._center.clock.now_ns)
-        messages = [event.message for event in events if isinstance(event, Send)]
-        if self._connection is not None:
-            self._connection.send(b"".join(map(encode, messages)))
+        self._timer.clear()
+        self._act(self._job.opened(self._center.clock.now_ns))
 
     def received(self, data: bytes) -> None:
         """Reports have come."""
@@ -131,6 +134,9 @@ class Job:
         """The run's time is over."""
         self._broken(Reason.DEADLINE)
 
+    def _not_reached(self) -> None:
+        self._broken(Reason.PROGRAM_LOST)
+
     def _received(self, message: Message) -> None:
         self._act(self._job.receive(message, self._center.clock.now_ns))
 
@@ -140,7 +146,15 @@ class Job:
     def _act(self, events: Iterable[Event]) -> None:
         for event in events:
             match event:
+                case Send(message) if self._connection is not None:
+                    self._connection.send(encode(message))
                 case Stored():
                     self._center.stored(event)
                 case Finished():
-                    self._center.job_finished()
+                    self._finish()
+
+    def _finish(self) -> None:
+        self._timer.clear()
+        if self._connection is not None:
+            self._connection.abort()
+        self._center.job_finished()

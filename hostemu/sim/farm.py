@@ -14,6 +14,7 @@ from hostemu.protocol.power import PowerCycle
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.terminal import NonceMemory, TerminalSession
 from hostemu.protocol.wire import NONCE_BYTES, FrameReader, Message, WireError, decode_datagram, encode
+from hostemu.sim.clock import Timer
 from hostemu.sim.cpu import Thread
 from hostemu.sim.kernel import Kernel, Port
 from hostemu.sim.network import Host
@@ -23,6 +24,9 @@ from hostemu.sim.tcp import TcpConnection
 
 SESSIONS_PER_TERMINAL = 64
 """UDP exchanges that a terminal remembers; the oldest is forgotten first."""
+
+PEER_TIMEOUT_NS = 10_000_000_000
+"""How long a connection may stand: the real program's default."""
 
 MESSAGES_PER_EXCHANGE = 2
 
@@ -36,7 +40,7 @@ class Terminal:
         self.credentials = credentials
         self.information = information
         self.memory = NonceMemory()
-        self.connections: list[Connection] = []
+        self.connections: dict[Connection, None] = {}
         self.sessions: dict[int, TerminalSession] = {}
         self.awake_until_ns = -1
         self.is_watched = False
@@ -45,17 +49,17 @@ class Terminal:
 class Farm:
     """The program and its guest's terminals."""
 
-    def __init__(self, plan: Plan, kernel: Kernel, thread: Thread, costs: Costs) -> None:
+    def __init__(self, name: str, plan: Plan, kernel: Kernel, thread: Thread, costs: Costs) -> None:
         self.served = 0
         self.refusals: dict[Reason, int] = {}
-        self.name = kernel.host.name
+        self.name = name
         self.kernel = kernel
         self._plan = plan
         self._clock = kernel.clock
         self._thread = thread
         self._message_cost_ns = costs.terminal_exchange_ns // MESSAGES_PER_EXCHANGE
         self._terminals: dict[int, Terminal] = {}
-        self._nonces = Stream.named(plan.seed, "simulated", "nonce", kernel.host.name)
+        self._nonces = Stream.named(plan.seed, "simulated", "nonce", name)
         self._nonces_drawn = 0
         self._power = plan.power
         self._when_off = plan.port_when_off
@@ -71,7 +75,7 @@ class Farm:
         """A connection to a terminal that is on."""
         terminal = self._terminal(0 if syn.terminal is None else syn.terminal)
         owner = Connection(self, terminal, connection)
-        terminal.connections.append(owner)
+        terminal.connections[owner] = None
         self._watch(terminal)
         return owner
 
@@ -157,11 +161,11 @@ class Farm:
             self._clock.note(self.name, f"terminal {terminal.index} {'on' if is_on else 'off'}")
         if is_on or self._when_off is Port.CLOSED:
             for owner in terminal.connections:
-                owner.connection.abort()
+                owner.close()
             terminal.connections.clear()
             return
         for owner in terminal.connections:
-            owner.connection.is_deaf = True
+            owner.fall_silent()
         if terminal.connections:
             self._watch(terminal)
 
@@ -175,10 +179,12 @@ class Connection:
         self._terminal = terminal
         self._reader = FrameReader()
         self._session: TerminalSession | None = None
+        self._timer = Timer(farm.kernel.clock, self._timed_out)
 
     def opened(self) -> None:
         """The ISP server is there."""
         self._session = self._farm.session(self._terminal)
+        self._timer.set(self._farm.kernel.clock.now_ns + PEER_TIMEOUT_NS)
 
     def received(self, data: bytes) -> None:
         """The ISP server has sent something."""
@@ -191,8 +197,24 @@ class Connection:
     def broken(self, reason: Reason) -> None:
         """The ISP server has gone: with RST at the end of every exchange."""
         self._lost(reason)
-        if self in self._terminal.connections:
-            self._terminal.connections.remove(self)
+        self._timer.clear()
+        self._terminal.connections.pop(self, None)
+
+    def close(self) -> None:
+        """Reset the connection: the terminal is switched off."""
+        self._timer.clear()
+        self.connection.abort()
+
+    def fall_silent(self) -> None:
+        """The terminal is switched off and does not say so: only the kernel's timers go on."""
+        self._timer.clear()
+        self.connection.is_deaf = True
+
+    def _timed_out(self) -> None:
+        """The ISP server has been here too long: its reset was lost, or it is very slow."""
+        self._lost(Reason.TIMEOUT)
+        self._terminal.connections.pop(self, None)
+        self.connection.abort()
 
     def handle(self, message: Message) -> None:
         """Answer one message."""

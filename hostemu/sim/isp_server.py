@@ -12,13 +12,25 @@ from hostemu.protocol.events import Begin, Event, Failed, Refused, Retrieved, Se
 from hostemu.protocol.exchange import IspExchange
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.retriever import Retriever
-from hostemu.protocol.wire import NONCE_BYTES, FrameReader, Message, Report, WireError, decode_datagram, encode
+from hostemu.protocol.wire import (
+    NONCE_BYTES,
+    FrameReader,
+    Message,
+    Refusal,
+    Report,
+    WireError,
+    decode_datagram,
+    encode,
+)
 from hostemu.sim.clock import Timer
 from hostemu.sim.cpu import Thread
 from hostemu.sim.kernel import Kernel, UdpSocket
 from hostemu.sim.network import Host
 from hostemu.sim.plan import TERMINAL_PORT, Plan, terminal_of
 from hostemu.sim.tcp import TcpConnection
+
+COMMAND_TIMEOUT_NS = 10_000_000_000
+"""How long a center may take to give its list: the real program's."""
 
 
 class AttemptCosts:
@@ -52,6 +64,7 @@ class IspServer:
         self._center: TcpConnection | None = None
         self._retriever: Retriever | None = None
         self._wake = Timer(self.clock, self._woken)
+        self._command_timer = Timer(self.clock, self._no_command)
         self._nonces = Stream.named(plan.seed, "simulated", "nonce", self.name)
         self._nonces_drawn = 0
 
@@ -68,6 +81,7 @@ class IspServer:
 
     def opened(self) -> None:
         """The center's connection stands."""
+        self._command_timer.set(self.clock.now_ns + COMMAND_TIMEOUT_NS)
 
     def received(self, data: bytes) -> None:
         """The center has sent something."""
@@ -81,6 +95,11 @@ class IspServer:
         """The center has gone."""
         self._act(self._service.broken(reason))
 
+    def _no_command(self) -> None:
+        """The center takes too long over its list."""
+        self._tell(Refusal(Reason.TIMEOUT))
+        self._act(self._service.broken(Reason.TIMEOUT))
+
     def _act(self, events: Iterable[Event]) -> None:
         for event in events:
             match event:
@@ -90,15 +109,17 @@ class IspServer:
                     self._tell(message)
                 case Refused(reason):
                     self.refusals[reason] = self.refusals.get(reason, 0) + 1
+                    self._command_timer.clear()
                     self._retriever = None
 
-    def _tell(self, *messages: Message) -> None:
+    def _tell(self, message: Message) -> None:
         if self._center is not None:
-            self._center.send(b"".join(map(encode, messages)))
+            self._center.send(encode(message))
 
     # retrieval
 
     def _begin(self) -> None:
+        self._command_timer.clear()
         targets, retrieval = self._service.targets, self.plan.scenario.retrieval
         self.clock.note(self.name, f"list of {len(targets)} terminals")
         self.keys = [derive_key(self.plan.shared_secret, "shared", target.device_id) for target in targets]
@@ -156,11 +177,9 @@ class IspServer:
             nonce,
             sealed,
         )
-        if retriever.left:
-            self._tell(report)
-        else:
-            done = [event.message for event in self._service.done() if isinstance(event, Send)]
-            self._tell(report, *done)
+        self._tell(report)
+        if not retriever.left:
+            self._act(self._service.done())
 
 
 class Attempt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hostemu.base.streams import Stream
-from hostemu.protocol.auth import KEY_BYTES, SCHEMES, Scheme
+from hostemu.protocol.auth import SCHEMES, Scheme
 from hostemu.protocol.exchange import ExchangeSettings
 from hostemu.protocol.power import Phase, PowerSettings
 from hostemu.protocol.retriever import RetryPolicy
@@ -18,6 +18,7 @@ TERMINAL_PORT = 5000
 ISP_PORT = 7000
 FIRST_ADDRESS = 0x0A800000  # 10.128.0.0
 ADDRESSES = 1 << 32
+SECRET_BYTES = 32
 
 
 @dataclass
@@ -32,9 +33,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.scheme = SCHEMES[self.scenario.retrieval.authentication]
-        secrets = Stream.named(self.seed, "simulated", "secret")
-        self.shared_secret = secrets.octets(0, KEY_BYTES)
-        self.own_secret = secrets.octets(1, KEY_BYTES)
+        self.shared_secret = Stream.named(self.seed, "secret", "shared").octets(0, SECRET_BYTES)
+        self.own_secret = Stream.named(self.seed, "secret", "own").octets(0, SECRET_BYTES)
 
     @property
     def uses_tcp(self) -> bool:

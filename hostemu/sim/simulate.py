@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -72,7 +72,8 @@ def _lines(world: World) -> Iterator[Row]:
 
 
 def _hosts(world: World) -> Iterator[Row]:
-    programs: dict[str, Iterable[str]] = {"isp": [program.name for program in world.isp.programs]}
+    programs = {"isp": [program.name for program in world.isp.programs]}
+    programs |= {farm.kernel.host.name: [farm.name] for farm in world.farms}
     for host in world.hosts:
         kind = host.name if host.name in ("center", "isp") else "terminals"
         busy_ns = sum(world.threads[name].busy_ns for name in programs.get(host.name, [host.name]))

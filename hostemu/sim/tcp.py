@@ -1,8 +1,8 @@
 """TCP between simulated hosts: a reliable byte stream over lines that may lose, delay and drop.
 
-Kept: the handshake, cumulative acknowledgements, retransmission by time-out and by three duplicates, slow start and
-congestion avoidance, reset.  Left out, against Linux: delayed acknowledgements (it acknowledges the first 16 segments
-of a connection at once, too), selective ones, tail loss probes; connections end by reset only, as the programs' do.
+Kept: the handshake, cumulative and delayed acknowledgements, retransmission by time-out and by three duplicates, slow
+start and congestion avoidance, reset.  Left out, against Linux: selective acknowledgements, tail loss probes, and the
+orderly close; connections end by reset, as the programs' do.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from hostemu.protocol.reasons import Reason
+from hostemu.sim.acknowledging import DELAY_NS, Acknowledging
 from hostemu.sim.clock import Timer
 from hostemu.sim.packets import ACK, MSS_BYTES, RST, SYN, Segment
 
@@ -111,6 +112,8 @@ class TcpConnection:
         # Receiving: `_expected` is the next byte of the stream; `_early` holds pieces behind a gap.
         self._expected = 0
         self._early: dict[int, bytes] = {}
+        self._acknowledging = Acknowledging()
+        self._delay = Timer(kernel.clock, self._waited_in_vain)
 
     def connect(self, syn: Segment) -> None:
         """Send the first segment, and again until it is answered."""
@@ -154,11 +157,18 @@ class TcpConnection:
         self._kernel.transmit(self.peer, segment)
 
     def _acknowledge(self) -> None:
+        self._delay.clear()
+        self._acknowledging.sent(self._clock.now_ns, with_data=False)
         self._transmit(Segment(self.flow, ACK, self._next, self._expected))
+
+    def _waited_in_vain(self) -> None:
+        self._acknowledging.waited_in_vain()
+        self._acknowledge()
 
     def _forget(self) -> None:
         self.state = TcpState.CLOSED
         self._timer.clear()
+        self._delay.clear()
         self._kernel.sockets.pop(self.flow, None)
 
     def _break(self, reason: Reason) -> None:
@@ -217,6 +227,8 @@ class TcpConnection:
     def _send_piece(self, sequence: int, size: int) -> None:
         at = sequence - self._first
         data = bytes(self._stream[at : at + size])
+        self._delay.clear()
+        self._acknowledging.sent(self._clock.now_ns, with_data=True)
         self._transmit(Segment(self.flow, ACK, sequence, self._expected, data))
 
     def _resend_first(self) -> int:
@@ -297,19 +309,29 @@ class TcpConnection:
     # receiving
 
     def _receive_data(self, segment: Segment) -> None:
-        if segment.sequence > self._expected:
+        end = segment.sequence + len(segment.data)
+        if segment.sequence > self._expected or end <= self._expected or self._early:
+            # RFC 5681, 4.2: gaps, and what fills them, are acknowledged at once.
             self._early.setdefault(segment.sequence, segment.data)
+            data = self._take_early()
             self._acknowledge()
-            return
-        data = self._in_order(segment)
-        self._acknowledge()
+        else:
+            data = segment.data[self._expected - segment.sequence :]
+            self._expected = end
+            self._acknowledge_in_order(len(data))
         if data and self.owner is not None:
             self.owner.received(data)
 
-    def _in_order(self, segment: Segment) -> bytes:
-        """The bytes that this segment and those behind it bring the stream on."""
-        pieces = [segment.data[self._expected - segment.sequence :]]
-        self._expected += len(pieces[0])
+    def _acknowledge_in_order(self, size_bytes: int) -> None:
+        now_ns = self._clock.now_ns
+        if self._acknowledging.received(now_ns, size_bytes):
+            self._acknowledge()
+        elif not self._delay.is_set:
+            self._delay.set(now_ns + DELAY_NS)
+
+    def _take_early(self) -> bytes:
+        """The bytes that the pieces at hand bring the stream on."""
+        pieces = []
         while self._early:
             sequence = min(self._early)
             if sequence > self._expected:

@@ -92,9 +92,9 @@ class World:
 
     def _farm(self, guest: int) -> Farm:
         line = self.plan.scenario.lines.terminals
-        name = f"guest-{guest}"
-        host = Host(name, f"terminals-{guest}", line.up.spec(), line.down.spec(), self.plan.seed)
-        return Farm(self.plan, self._kernel(host), self._thread(name), self._costs)
+        name = f"farm-{guest}"
+        host = Host(f"guest-{guest}", f"terminals-{guest}", line.up.spec(), line.down.spec(), self.plan.seed)
+        return Farm(name, self.plan, self._kernel(host), self._thread(name), self._costs)
 
     def _isp_server(self, number: int) -> IspServer:
         thread = self._thread(f"isp-{number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tests.gine.pinging import Answer, ping
 
 pytestmark = needs_taps
 
-ROUTER_MAC = "02:00:00:00:ff:01"
+PERFECT = LineSpec()
 
 
 @contextlib.contextmanager
@@ -26,7 +27,8 @@ def hosts_on_a_switch(*lines: LineSpec, v6: bool = True) -> Iterator[tuple[Engin
     """A host for each line, 10.1.0.1, 10.1.0.2, …; `lines` are from host to switch."""
     with contextlib.ExitStack() as stack:
         hosts = [
-            stack.enter_context(Host(f"h{k}", [f"10.1.0.{k}/24"] + [f"fd01::{k}/64"] * v6)) for k in range(1, len(lines) + 1)
+            stack.enter_context(Host(f"h{k}", [f"10.1.0.{k}/24"] + [f"fd01::{k}/64"] * v6))
+            for k in range(1, len(lines) + 1)
         ]
         network = Network(seed=1)
         lan = network.switch("lan")
@@ -37,7 +39,7 @@ def hosts_on_a_switch(*lines: LineSpec, v6: bool = True) -> Iterator[tuple[Engin
 
 @contextlib.contextmanager
 def hosts_on_a_router(
-    forward: LineSpec = LineSpec(), backward: LineSpec = LineSpec()
+    forward: LineSpec = PERFECT, backward: LineSpec = PERFECT
 ) -> Iterator[tuple[Engine, list[Host]]]:
     """Two hosts in subnets of their own; `forward` and `backward` are the line of host 1."""
     with contextlib.ExitStack() as stack:
@@ -128,8 +130,8 @@ def test_a_tcp_port_of_the_router_is_refused() -> None:
         for family, address in ((socket.AF_INET, "10.1.0.1"), (socket.AF_INET6, "fd00:1::1")):
             with hosts[0].entered():
                 client = socket.socket(family)
+            client.settimeout(5)
             with client, pytest.raises(ConnectionRefusedError):
-                client.settimeout(5)
                 client.connect((address, 80))
         settle(engine)
 
@@ -224,3 +226,41 @@ def test_stopping_with_frames_in_flight_still_adds_up() -> None:
         arrived.wait_until(lambda: engine.line_counters()[0].frames_in >= 50)
         settle(engine)
         assert engine.line_counters()[0].frames_in_flight >= 50
+
+
+SOL_PACKET, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 15, 23
+
+
+@contextlib.contextmanager
+def hosts_on_packet_sockets() -> Iterator[tuple[Engine, list[Host]]]:
+    """Two hosts on veth pairs; the emulator has packet sockets on their near ends."""
+    with contextlib.ExitStack() as stack:
+        near = stack.enter_context(Host("near", []))
+        network = Network(seed=1)
+        lan = network.switch("lan")
+        hosts = []
+        for k in (1, 2):
+            host = stack.enter_context(Host(f"h{k}", []))
+            path = f"/proc/{os.getpid()}/fd/{host.namespace_fd}"
+            near.ip([f"link add g{k} type veth peer name veth0 netns {path}", f"link set g{k} up"])
+            host.ip([f"addr add 10.1.0.{k}/24 dev veth0", "link set eth0 down", "link set veth0 up"])
+            with near.entered():
+                raw = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+                raw.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+                raw.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+                raw.bind((f"g{k}", 3))  # ETH_P_ALL
+            network.connect(network.port(host.name, raw.fileno()), lan)
+            hosts.append(host)
+        yield stack.enter_context(Engine(network)), hosts
+
+
+def test_packet_sockets_are_ports_too() -> None:
+    data = hashlib.shake_256(b"veth").digest(4_000_000)
+    with hosts_on_packet_sockets() as (engine, hosts):
+        assert transfer(hosts[0], hosts[1], "10.1.0.2", data) == hashlib.sha256(data).hexdigest()
+        engine.stop()
+        assert engine.imbalances() == []
+        health = engine.health()
+        assert health.malformed == 0
+        assert health.packets_written > len(data) // 1448
+        assert health.frames_written < health.packets_written

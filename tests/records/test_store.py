@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -65,12 +66,22 @@ def test_a_record_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
         read_record(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(100)])
-def test_a_file_that_is_no_record_is_bad_input(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "not an HDF5 file"), (b"text", "not an HDF5 file"), (b"\x89HDF\r\n\x1a\n" + bytes(100), "is damaged")],
+)
+def test_a_file_that_is_no_record_is_bad_input(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "r.h5"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"r\.h5"):
+    with pytest.raises(InputError, match=rf"r\.h5[^$]*{words}"):
         read_record(path)
+
+
+def test_a_missing_file_and_a_folder_are_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no record"):
+        read_record(tmp_path / "none.h5")
+    with pytest.raises(InputError, match="cannot read"):
+        read_record(tmp_path)
 
 
 def test_another_hdf5_file_is_bad_input(tmp_path: Path) -> None:
@@ -80,12 +91,77 @@ def test_another_hdf5_file_is_bad_input(tmp_path: Path) -> None:
         read_record(tmp_path / "r.h5")
 
 
+def test_a_record_without_a_table_or_a_column_is_bad_input(tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    for table in ({}, {"data": np.zeros(3, [("device_id", "u8")])}):
+        write_record(small(), path)
+        with h5py.File(path, "a") as file:
+            del file["terminals"]
+            if table:
+                file.create_dataset("terminals", **table)
+        with pytest.raises(InputError, match="is damaged"):
+            read_record(path)
+
+
 def test_a_truncated_record_is_bad_input(tmp_path: Path) -> None:
     path = tmp_path / "r.h5"
     write_record(small(terminals=5000), path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"r\.h5"):
-        read_record(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), len(whole) // 60):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"r\.h5"):
+            read_record(path)
+
+
+def test_damage_to_tables_and_facts_is_noticed(tmp_path: Path) -> None:
+    """A changed byte gives an error, or lies where nothing is: never other figures."""
+    path = tmp_path / "r.h5"
+    record = small(terminals=1500)
+    write_record(record, path)
+    whole = path.read_bytes()
+    places = random.Random(1)
+    noticed = 0
+    for _ in range(300):
+        place = places.randrange(len(whole))
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            again = read_record(path)
+        except InputError:
+            noticed += 1
+        else:
+            assert summary(again) | {"host": {}} == summary(record)
+            assert np.array_equal(again.terminals, record.terminals)
+    assert noticed > 30
+
+
+def test_equal_records_are_equal_files(tmp_path: Path) -> None:
+    for name in ("a.h5", "b.h5"):
+        write_record(small(terminals=2000), tmp_path / name)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_a_long_scenario_text_is_kept(tmp_path: Path) -> None:
+    record = small()
+    record.scenario_text = "# ä long comment\n" * 10_000
+    write_record(record, tmp_path / "r.h5")
+    assert read_record(tmp_path / "r.h5").scenario_text == record.scenario_text
+
+
+def test_a_table_with_an_unknown_reason_or_other_columns_is_not_written(tmp_path: Path) -> None:
+    record = small()
+    record.terminals["reason"] = 250
+    with pytest.raises(RecordError, match="unknown reason 250"):
+        write_record(record, tmp_path / "r.h5")
+    with pytest.raises(RecordError, match="table lines has columns"):
+        write_record(replace(small(), lines=np.zeros(1, TERMINAL)), tmp_path / "r.h5")
+    with pytest.raises(RecordError, match="no file can hold"):
+        write_record(replace(small(), extra={"x": object()}), tmp_path / "r.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_for_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="No such file or directory"):
+        write_record(small(), tmp_path / "none" / "r.h5")
 
 
 def test_a_summary_is_in_scenario_time() -> None:
@@ -114,8 +190,10 @@ def test_checkpoints_come_at_intervals(tmp_path: Path) -> None:
     eager = RecordWriter(tmp_path / "r.h5", 0.0)
     assert eager.checkpoint(lambda: small(seed=7))
     assert read_record(tmp_path / "r.h5").seed == 7
+    assert not read_record(tmp_path / "r.h5").complete
     eager.finish(small(seed=8))
     assert read_record(tmp_path / "r.h5").seed == 8
+    assert read_record(tmp_path / "r.h5").complete
 
 
 WRITER = """
@@ -135,7 +213,7 @@ def test_a_killed_writer_leaves_a_readable_record(tmp_path: Path) -> None:
     path = tmp_path / "r.h5"
     root = str(Path(__file__).parents[2])
     pause = random.Random(1)
-    last_seeds = []
+    last_seeds, killed_while_writing = [], 0
     for _ in range(30):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path)], cwd=root, stdout=subprocess.PIPE, text=True
@@ -144,10 +222,12 @@ def test_a_killed_writer_leaves_a_readable_record(tmp_path: Path) -> None:
             assert writer.stdout.readline() == "begun\n"
             time.sleep(pause.uniform(0, 0.05))
             os.kill(writer.pid, signal.SIGKILL)
+        killed_while_writing += len(list(tmp_path.glob(".r.h5.*"))) > 0
         record = read_record(path)
         assert len(record.terminals) == 4000
         last_seeds.append(record.seed)
     assert max(last_seeds) > 0
+    assert killed_while_writing > 0
     write_record(small(), path)
     assert [file.name for file in tmp_path.iterdir()] == ["r.h5"], "drafts of killed writers are removed"
 

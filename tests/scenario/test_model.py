@@ -31,8 +31,9 @@ def optional(values: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dic
 
 _rates = st.integers(1, 10**15).map(lambda value: f"{value} bit")
 _sizes = st.integers(0, 2**30 - 1).map(lambda value: f"{value} B")
-_direction = {"rate": _rates, "queue": _sizes, "delay": durations(), "loss": st.floats(0, 1)}
-_line = st.fixed_dictionaries({"rate": _rates}, optional={**_direction, "up": optional(_direction)})
+_direction = {"queue": _sizes, "delay": durations(), "loss": st.floats(0, 1)}
+_rest = {**_direction, "up": optional({"rate": _rates, **_direction}), "down": optional({"rate": _rates})}
+_line = st.fixed_dictionaries({"rate": _rates}, optional=_rest)
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
 
 

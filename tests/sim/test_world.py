@@ -189,7 +189,8 @@ def test_in_any_scenario_everybody_is_accounted_for(changes: dict[str, Any], cos
     assert world.center.retrieved + world.center.failed == plan.fleet.terminals
     for outcome, reason, attempts in found.values():
         assert outcome is (Outcome.RETRIEVED if reason is Reason.NONE else Outcome.FAILED)
-        assert (attempts == 0) == (reason in (Reason.DEADLINE, Reason.PROGRAM_LOST))
+        if attempts == 0:  # time was over, or the list got lost as a whole
+            assert reason in (Reason.DEADLINE, Reason.PROGRAM_LOST, Reason.TIMEOUT)
         assert attempts <= plan.retrieval.retry.max_attempts
     assert world.center.finished_at_ns <= plan.retrieval.deadline_ns
     assert sum(farm.served for farm in world.farms) >= world.center.retrieved

@@ -1,0 +1,139 @@
+"""A network namespace held by descriptors only: no process, no file; it ends when they are closed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from hostemu.lab import kernel, rtnetlink
+from hostemu.lab.nic import Nic, check_kind, nic_kind, open_tap, open_veth
+from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
+
+T = TypeVar("T")
+
+
+def _in_thread(function: Callable[[], T]) -> T:
+    """Call in a thread of its own: a namespace belongs to a thread, and ours must stay where it is."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+class NetNamespace:
+    """A new network namespace with loopback up; a context manager.
+
+    Raises OSError when the kernel refuses it.
+    """
+
+    def __init__(self) -> None:
+        self._undo = ExitStack()
+        self.fd, self._route = _in_thread(self._create)
+        self._undo.callback(os.close, self.fd)
+        self._undo.callback(self._route.close)
+
+    @staticmethod
+    def _create() -> tuple[int, RouteSocket]:
+        kernel.unshare(kernel.CLONE_NEWNET)
+        with ExitStack() as undo:
+            fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            undo.callback(os.close, fd)
+            route = RouteSocket()
+            undo.callback(route.close)
+            route.request([rtnetlink.set_link(LOOPBACK, up=True)])
+            undo.pop_all()
+            return fd, route
+
+    def __enter__(self) -> NetNamespace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close everything; the kernel removes the namespace once nobody uses it.  Again is harmless."""
+        self._undo.close()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function inside the namespace."""
+
+        def inside() -> T:
+            kernel.setns(self.fd, kernel.CLONE_NEWNET)
+            return function()
+
+        return _in_thread(inside)
+
+    def open_nic(self, name: str, mac: str, mtu: int = 1500, kind: str | None = None) -> Nic:
+        """An interface in the namespace, up; kind: "tap" or "veth", None: whichever this process can make."""
+        if check_kind(kind or nic_kind()) == "tap":
+            nic = self.call(lambda: open_tap(name))
+        else:
+            nic = open_veth(name, self.fd, lambda far: self.call(lambda: socket.if_nametoindex(far)))
+        self._undo.callback(os.close, nic.fd)
+        self._route.request([rtnetlink.set_link(nic.index, up=False, mac=mac, mtu=mtu)])
+        self.set_link(nic, up=True)
+        return nic
+
+    def set_link(self, nic: Nic, *, up: bool) -> None:
+        """Raise or lower an interface."""
+        self._route.request([rtnetlink.set_link(nic.index, up=up)])
+
+    def configure(
+        self,
+        nic: Nic,
+        *,
+        addresses: Iterable[str] = (),
+        neighbours: Iterable[tuple[str, str]] = (),
+        routes: Iterable[tuple[str, str]] = (),
+        local_prefixes: Iterable[str] = (),
+    ) -> None:
+        """Give an interface addresses ("10.0.0.2/30"), neighbours (address, MAC) and routes (prefix, gateway).
+
+        local_prefixes: networks whose every address is the namespace's own.  OSError when the kernel refuses one.
+        """
+        self._route.request(
+            [
+                *(rtnetlink.add_address(nic.index, address) for address in addresses),
+                *(rtnetlink.add_neighbour(nic.index, address, mac) for address, mac in neighbours),
+                *(rtnetlink.add_route(prefix, gateway, nic.index) for prefix, gateway in routes),
+                *(rtnetlink.add_local_prefix(prefix) for prefix in local_prefixes),
+            ]
+        )
+
+    def addresses(self) -> set[tuple[int, str]]:
+        """(interface, address) as the namespace's kernel tells them."""
+        return self._route.addresses()
+
+    def set_sysctls(self, values: Mapping[str, str]) -> list[str]:
+        """Write these of the namespace's settings; returns those that this kernel or user may not set."""
+
+        def write() -> list[str]:
+            return [name for name, value in values.items() if not _write_sysctl(name, value)]
+
+        return self.call(write)
+
+
+def _write_sysctl(name: str, value: str) -> bool:
+    with suppress(OSError):
+        Path("/proc/sys", *name.split(".")).write_text(value)
+        return True
+    return False

@@ -1,0 +1,87 @@
+"""The lab's worker: calls one function and reports events, result or error as JSON lines."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from hostemu.base.errors import HostemuError
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(BaseException):
+    """The lab was told to end: everything is to be given back in order."""
+
+
+class Reporter:
+    """Writes messages to the process outside; a message is one line."""
+
+    def __init__(self, fd: int) -> None:
+        self._file = os.fdopen(fd, "w")
+        self._lock = threading.Lock()
+
+    def send(self, kind: str, value: Any) -> None:
+        """One message; any thread may send."""
+        with self._lock:
+            self._file.write(json.dumps({kind: value}) + "\n")
+            self._file.flush()
+
+
+def work(report_fd: int, order: bytes) -> int:
+    """Do what the order {"target": "module:function", "argument": …} says; returns the exit status."""
+    os.set_inheritable(report_fd, False)
+    reporter = Reporter(report_fd)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    _raise_file_limit()
+    try:
+        call = json.loads(order)
+        result = find(call["target"])(call["argument"], lambda event: reporter.send("event", event))
+        reporter.send("result", result)
+    except HostemuError as error:
+        reporter.send("error", as_json(error))
+        return error.exit_code
+    except Interrupted:
+        reporter.send("error", {"type": "RunError", "message": "the run was interrupted"})
+        return 128 + signal.SIGTERM
+    except Exception as error:
+        message = f"unexpected {type(error).__name__}: {error}"
+        reporter.send("error", {"type": "RunError", "message": message, "found": traceback.format_exc().strip()})
+        return 1
+    return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise Interrupted
+
+
+def _raise_file_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def find(target: str) -> Callable[[Any, Emit], Any]:
+    """The function behind "module:function"."""
+    module, _, name = target.partition(":")
+    function: Callable[[Any, Emit], Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def as_json(error: HostemuError) -> dict[str, str | None]:
+    """An error of our tree as data."""
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "expected": error.expected,
+        "found": error.found,
+        "hint": error.hint,
+        "log": None if error.log is None else str(error.log),
+    }
