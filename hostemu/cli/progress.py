@@ -8,6 +8,7 @@ from rich.progress import Progress, TaskID
 
 PHASES = {
     "guests": "starting guests",
+    "emulator": "preparing the emulator",
     "programs": "starting programs",
     "run": "terminals accounted for",
 }

@@ -1,6 +1,6 @@
 """GINE, the network emulator: real frames between ports, through switches and routers, along lines."""
 
-from hostemu.gine.engine import Engine
+from hostemu.gine.engine import Engine, compile_engine
 from hostemu.gine.health import EngineHealth, NamedLineCounters, NodeCounters
 from hostemu.gine.network import Interface, Link, Network, Port, Router, Switch
 
@@ -15,4 +15,5 @@ __all__ = [
     "Port",
     "Router",
     "Switch",
+    "compile_engine",
 ]

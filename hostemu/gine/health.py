@@ -38,7 +38,8 @@ class EngineHealth:
     pool_exhausted: how often a frame could not be read or made for want of a slot.
     packets_discarded: what the engine lost for that reason, after it had read it.
     write_errors: packets that a port refused; down_errors: of an interface that was down or gone.
-    busy: CPU time of the thread / elapsed time.  slots_used: high-water mark of the pool of `slots`.
+    cpu_ns: CPU time of the thread; busy: its share of the elapsed time.
+    slots_used: high-water mark of the pool of `slots`.
     """
 
     late_p50_ns: int
@@ -57,6 +58,7 @@ class EngineHealth:
     down_errors: int
     ports_closed: int
     wakeups: int
+    cpu_ns: int
     busy: float
     slots: int
     slots_used: int

@@ -55,7 +55,7 @@ def published_row(scenario: str) -> JSON | None:
 def compare(summaries: Iterable[Summary]) -> list[JSON]:
     """One comparison per scenario: published, measured and simulated values and their difference.
 
-    Invalid and incomplete runs are listed, and left out of the means.
+    Invalid runs are listed, and left out of the means unless there are no others; incomplete ones always.
     """
     by_scenario: dict[str, list[Summary]] = {}
     for summary in summaries:
@@ -65,10 +65,9 @@ def compare(summaries: Iterable[Summary]) -> list[JSON]:
 
 
 def _compare_one(scenario: str, runs: Sequence[Summary]) -> JSON:
-    usable = [run for run in runs if run["verdict"] == "valid" and run["complete"]]
-    left_out = [run for run in runs if run not in usable]
-    measured = [run for run in usable if run["mode"] != "simulated"]
-    simulated = [run for run in usable if run["mode"] == "simulated"]
+    measured, left_out_real = _usable([run for run in runs if run["mode"] != "simulated"])
+    simulated, left_out_twin = _usable([run for run in runs if run["mode"] == "simulated"])
+    left_out = [*left_out_real, *left_out_twin]
     published = published_row(scenario)
     return {
         "scenario": scenario,
@@ -76,12 +75,25 @@ def _compare_one(scenario: str, runs: Sequence[Summary]) -> JSON:
         "runs": {"measured": len(measured), "simulated": len(simulated)},
         "backends": sorted({run["backend"] for run in measured}),
         "hosts": sorted({str(run["host"].get("cpu_model", "?")) for run in measured}),
-        "seeds": sorted({run["seed"] for run in usable}),
+        "seeds": sorted({run["seed"] for run in (*measured, *simulated)}),
+        "invalid": {"measured": not all(map(_is_valid, measured)), "simulated": not all(map(_is_valid, simulated))},
         "time_scales": sorted({run["time_scale"] for run in measured}),
         "failures": {"measured": _failures(measured), "simulated": _failures(simulated)},
         "left_out": [{"mode": run["mode"], "seed": run["seed"], "why": _why(run)} for run in left_out],
         "rows": [_row(quantity, published, measured, simulated) for quantity in QUANTITIES],
     }
+
+
+def _is_valid(run: Summary) -> bool:
+    return run["verdict"] == "valid" and bool(run["complete"])
+
+
+def _usable(runs: Sequence[Summary]) -> tuple[list[Summary], list[Summary]]:
+    """The runs to show, and those left out: invalid ones are shown, marked, only when there are no others."""
+    valid = [run for run in runs if _is_valid(run)]
+    finished = [run for run in runs if run["complete"]]
+    shown = valid or finished
+    return shown, [run for run in runs if not _is_valid(run)]
 
 
 def _why(run: Summary) -> list[str]:
@@ -126,16 +138,17 @@ def _as_json(estimate: Estimate | None) -> JSON | None:
     return {"mean": estimate.mean, "half_width_95": estimate.half_width, "n": estimate.n}
 
 
-def _cell(value: JSON | None, digits: int) -> str:
+def _cell(value: JSON | None, digits: int, invalid: bool) -> str:
     if value is None:
         return "–"
-    return f"{Estimate(value['mean'], value['half_width_95'], value['n']).text(digits)} (n={value['n']})"
+    mark = ", INVALID" if invalid else ""
+    return f"{Estimate(value['mean'], value['half_width_95'], value['n']).text(digits)} (n={value['n']}{mark})"
 
 
-def _cells(row: JSON) -> list[str]:
+def _cells(row: JSON, invalid: dict[str, bool]) -> list[str]:
     published = "–" if row["published"] is None else str(row["published"])
     difference = "–" if row["difference"] is None else f"{row['difference']:+.2%}"
-    sides = [_cell(row[side], row["digits"]) for side in ("measured", "simulated")]
+    sides = [_cell(row[side], row["digits"], invalid[side]) for side in ("measured", "simulated")]
     return [row["quantity"], published, *sides, difference]
 
 
@@ -156,7 +169,7 @@ def _notes(comparison: JSON) -> list[str]:
             text = ", ".join(f"{reason} {count}" for reason, count in sorted(failures.items()))
             notes.append(f"failures, {side}, all runs: {text}")
     for run in comparison["left_out"]:
-        notes.append(f"left out: {run['mode']} run, seed {run['seed']}: {'; '.join(run['why'])}")
+        notes.append(f"invalid: {run['mode']} run, seed {run['seed']}: {'; '.join(run['why'])}")
     notes.append(f"seeds {', '.join(map(str, comparison['seeds']))}; ± is the 95 % interval of the mean")
     return notes
 
@@ -168,12 +181,12 @@ def as_table(comparison: JSON) -> Table:
     for heading in HEADINGS:
         table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for row in comparison["rows"]:
-        table.add_row(*_cells(row))
+        table.add_row(*_cells(row, comparison["invalid"]))
     return table
 
 
 def as_markdown(comparison: JSON) -> str:
     """The comparison for a document."""
     lines = [f"### {comparison['scenario']}", "", "| " + " | ".join(HEADINGS) + " |", "|---|" + "---:|" * 4]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in comparison["rows"]]
+    lines += ["| " + " | ".join(_cells(row, comparison["invalid"])) + " |" for row in comparison["rows"]]
     return "\n".join([*lines, "", *(f"- {note}" for note in _notes(comparison)), ""])

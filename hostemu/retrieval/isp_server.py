@@ -50,6 +50,11 @@ class Conversation:
         """Whether another center must not take this one's place."""
         return self._service.state is not JobState.CLOSED
 
+    @property
+    def backlog_bytes(self) -> int:
+        """Reports that the center has not taken yet."""
+        return self._link.backlog_bytes
+
     def received(self, data: bytes) -> None:
         """A piece of the list."""
         if not self.is_busy:
@@ -189,6 +194,7 @@ class IspServer:
             "retrieved": counts.retrieved,
             "failed": counts.failed,
             "refusals": {reason.name: count for reason, count in sorted(self.refusals.items())},
+            "backlog_bytes": 0 if self._conversation is None else self._conversation.backlog_bytes,
         }
 
     def stopping(self) -> None:

@@ -82,8 +82,13 @@ def measure_costs(
 
 def _costs(backend: str, samples: dict[str, list[float]]) -> Costs:
     """Medians of the samples, with their number and spread."""
+    figures = {name: round(median(values)) for name, values in samples.items()}
     return Costs(
-        **{f"{name}_ns": round(median(values)) for name, values in samples.items()},
+        isp_refused_ns=figures["isp_refused"],
+        isp_exchange_ns=figures["isp_exchange"],
+        terminal_exchange_ns=figures["terminal_exchange"],
+        center_report_ns=figures["center_report"],
+        router_frame_ns=figures["router_frame"],
         cores=len(os.sched_getaffinity(0)),
         source=f"measured here on {backend} guests",
         provenance=Provenance(

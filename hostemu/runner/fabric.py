@@ -19,6 +19,7 @@ SYSCTLS: Mapping[str, str] = {
     "net.core.somaxconn": "65535",
     "net.ipv4.ip_local_port_range": "1024 65535",
     "net.ipv4.tcp_max_syn_backlog": "65535",
+    "net.ipv4.icmp_ratemask": "0",  # a port that is closed says so every time
 }
 
 

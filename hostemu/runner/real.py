@@ -6,9 +6,11 @@ start guests → build the network → start the emulator → start programs →
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ GRACE_S = 30.0
 
 COLLECT_S = 20.0
 CHECKPOINT_S = 5.0
+REALTIME_PRIORITY = 1
+"""SCHED_FIFO, the lowest: it need only come before ordinary programs."""
 
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
@@ -45,6 +49,21 @@ def play(argument: dict[str, Any], emit: Emit) -> None:
     scenario = load_scenario(path, time_scale=order.time_scale)
     with ExitStack() as stack:
         RealRun(order, scenario, stack, emit).play()
+
+
+def may_be_realtime() -> bool:
+    """Whether this process may have a real-time priority, found by trying in a thread."""
+    allowed = []
+
+    def attempt() -> None:
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
+            allowed.append(True)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return bool(allowed)
 
 
 class RealRun:
@@ -61,7 +80,7 @@ class RealRun:
     def play(self) -> None:
         """Everything from the first guest to the finished record."""
         guests = self._guests()
-        engine = self._stack.enter_context(Engine(build_network(self.layout, self.scenario, guests)))
+        engine = self._engine(guests)
         group = self._stack.enter_context(ProgramGroup(self.order.folder))
         center = self._programs(group, guests)
         monitor = self._stack.enter_context(LoadMonitor())
@@ -74,6 +93,15 @@ class RealRun:
         self._stop(engine)
         self._outputs.done = center.events["done"]
         writer.finish(self._record())
+
+    def _engine(self, guests: dict[str, Guest]) -> Engine:
+        """The emulator, running; with a real-time priority where this user may have one."""
+        self._emit({"phase": "emulator", "done": 0, "total": 1, "note": "compiled once, then kept"})
+        network = build_network(self.layout, self.scenario, guests)
+        engine = Engine(network, realtime_priority=REALTIME_PRIORITY if may_be_realtime() else None)
+        self._stack.enter_context(engine)
+        self._emit({"phase": "emulator", "done": 1, "total": 1})
+        return engine
 
     def _record(self) -> RunRecord:
         return build_record(self.order, self.scenario, self.layout, self._outputs)

@@ -9,35 +9,30 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from simpy import Environment
-from simpy.events import NORMAL
+from simpy.events import NORMAL, Event
 
 
 def _run(call: Call) -> None:
     call.function(*call.arguments)
 
 
-_CALLBACKS = (_run,)
-
-
 def _nothing(*_: Any) -> None:
     pass
 
 
-class Call:
-    """A function to be called at a moment.
+class Call(Event):  # type: ignore[misc]
+    """A function to be called at a moment: a SimPy event that has succeeded already and has one callback."""
 
-    It has what SimPy's queue asks of an event that has succeeded already (callbacks, _ok) and nothing else: as a
-    full `simpy.Event`, with a dictionary of attributes each, calls made a simulation take a sixth longer.
-    """
-
-    __slots__ = ("_ok", "arguments", "at_ns", "callbacks", "function")
-
-    def __init__(self, at_ns: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self, env: Environment, at_ns: int, function: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        self.env = env
         self.at_ns = at_ns
         self.function = function
         self.arguments = arguments
-        self.callbacks = _CALLBACKS
+        self.callbacks = (_run,)
         self._ok = True
+        self._value = None
 
     def cancel(self) -> None:
         """Do nothing when the moment comes; the entry stays in the queue until then."""
@@ -63,7 +58,7 @@ class Clock:
 
     def at(self, at_ns: int, function: Callable[..., None], *arguments: Any) -> Call:
         """Call `function(*arguments)` at `at_ns`, which is not before now."""
-        call = Call(at_ns, function, arguments)
+        call = Call(self.env, at_ns, function, arguments)
         self._schedule(call, NORMAL, at_ns - self.env.now)
         self.calls += 1
         return call

@@ -68,11 +68,6 @@ class IspServer:
         self._nonces = Stream.named(plan.seed, "simulated", "nonce", self.name)
         self._nonces_drawn = 0
 
-    @property
-    def targets_left(self) -> int | None:
-        """Terminals that are not accounted for yet; None before the list is complete."""
-        return None if self._retriever is None else self._retriever.left
-
     def accepted(self, connection: TcpConnection) -> None:
         """The center asks for a connection."""
         self._center = connection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -78,7 +80,7 @@ def test_why_a_stream_is_refused_does_not_depend_on_its_cuts(
 ) -> None:
     stream = b"".join(map(encode, good)) + rest
     bounds = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    chunks = [stream[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+    chunks = [stream[begin:end] for begin, end in pairwise(bounds)]
     assert stream_result(chunks) == stream_result([stream])
 
 

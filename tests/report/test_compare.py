@@ -86,3 +86,16 @@ def test_the_thesis_gives_a_row_for_both_scenarios() -> None:
     assert published_row("thesis-qemu")["time_s"] == 257  # type: ignore[index]
     assert published_row("thesis-uml")["retrieved_at_most"] == 6193  # type: ignore[index]
     assert published_row("smoke") is None
+
+
+def test_an_invalid_run_is_shown_marked_when_there_is_no_other() -> None:
+    (comparison,) = compare([run("real", 900.0, verdict=["late timers"]), run("simulated", 205.0)])
+    assert row(comparison, "time, s")["measured"]["mean"] == 900.0
+    assert "n=1, INVALID" in as_markdown(comparison)
+    assert comparison["left_out"][0]["why"] == ["late timers"]
+
+
+def test_an_incomplete_run_is_never_shown() -> None:
+    (comparison,) = compare([{**run("real", 900.0), "complete": False}, run("simulated", 205.0)])
+    assert row(comparison, "time, s")["measured"] is None
+    assert comparison["left_out"][0]["why"] == ["the run did not finish"]

@@ -27,11 +27,15 @@ TIMEOUT_S = 5.0
 class Peer:
     """One socket that is connected to a program."""
 
-    def __init__(self, kind: socket.SocketKind, address: tuple[str, int], timeout_s: float) -> None:
+    def __init__(
+        self, kind: socket.SocketKind, address: tuple[str, int], timeout_s: float, buffer_bytes: int | None
+    ) -> None:
         self.sock = socket.socket(socket.AF_INET, kind)
         self._reader = FrameReader()
         self._messages: list[Message] = []
         try:
+            if buffer_bytes is not None:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
             self.sock.settimeout(timeout_s)
             self.sock.connect(address)
         except BaseException:
@@ -52,6 +56,13 @@ class Peer:
             self._messages = self._reader.feed(data)
         return self._messages.pop(0)
 
+    def is_dropped(self) -> bool:
+        """Whether the connection has been closed or reset from the other side; waits for it."""
+        try:
+            return self.receive() is None
+        except ConnectionResetError:
+            return True
+
     def retrieve(self, device_id: int, isp_nonce: bytes) -> bytes:
         """One whole exchange as an ISP server does it; the sealed information."""
         self.send(Hello(device_id, isp_nonce))
@@ -70,10 +81,15 @@ class Peer:
 
 @contextmanager
 def calling(
-    address: str, *, port: int = PORT, kind: socket.SocketKind = socket.SOCK_STREAM, timeout_s: float = TIMEOUT_S
+    address: str,
+    *,
+    port: int = PORT,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+    timeout_s: float = TIMEOUT_S,
+    buffer_bytes: int | None = None,
 ) -> Iterator[Peer]:
-    """A peer that is connected; raises what connecting raised."""
-    peer = Peer(kind, (address, port), timeout_s)
+    """A peer that is connected; raises what connecting raised.  buffer_bytes: of its receive buffer."""
+    peer = Peer(kind, (address, port), timeout_s, buffer_bytes)
     with peer.sock:
         yield peer
 

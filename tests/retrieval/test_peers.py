@@ -129,8 +129,7 @@ def test_a_slow_peer_is_dropped_after_its_time_while_others_are_served(tmp_path:
             assert_serves(address, STREAM, 2)
             for peer in (silent, slow):
                 assert peer.receive() == Refusal(Reason.TIMEOUT)
-                with pytest.raises(ConnectionResetError):
-                    peer.receive()
+                assert peer.is_dropped()
         assert farm.stop()["refusals"] == {"TIMEOUT": 2}
 
 
@@ -176,12 +175,11 @@ def test_more_connections_than_a_terminal_holds_cost_only_the_oldest(tmp_path: P
     address = loopback_block()
     with running("terminals", farm_config(address, 1), tmp_path) as farm:
         farm.wait_for("ready")
-        with calling(address) as oldest, calling(address) as second:
-            with ExitStack() as idle:
-                for _ in range(MAX_CONNECTIONS - 1):
-                    idle.enter_context(calling(address))
-                assert oldest.receive() == Refusal(Reason.LOCAL)
-                assert len(second.retrieve(DEVICE, nonce(1))) > 200
+        with calling(address) as oldest, calling(address) as second, ExitStack() as idle:
+            for _ in range(MAX_CONNECTIONS - 1):
+                idle.enter_context(calling(address))
+            assert oldest.receive() == Refusal(Reason.LOCAL)
+            assert len(second.retrieve(DEVICE, nonce(1))) > 200
         result = farm.stop()
     assert result["refusals"]["LOCAL"] == 1
     assert result["connections"] == MAX_CONNECTIONS + 1

@@ -1,0 +1,222 @@
+"""What every kind of guest can do.
+
+A guest is created, started, waited for, used, stopped; it is a context manager that stops it.  GuestError means that
+the guest has failed; CommandFailed, that the guest lives and a command in it failed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from hostemu.base.deadline import Deadline
+from hostemu.base.errors import DeadlineExceeded
+
+STOP_S = 5.0
+
+
+@dataclass(frozen=True)
+class NicSpec:
+    """One network interface of a guest.
+
+    addresses: with prefix length, such as "10.0.0.2/30".  routes: (prefix, gateway).  neighbours: (address, MAC).
+    local_prefixes: networks whose every address is the guest's own.  mtu: bytes.
+    """
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()
+    local_prefixes: tuple[str, ...] = ()
+    neighbours: tuple[tuple[str, str], ...] = ()
+    mtu: int = 1500
+
+
+@dataclass(frozen=True)
+class GuestSpec:
+    """A guest to be made.  memory_bytes: where the backend has memory of its own.  sysctls: set where possible."""
+
+    name: str
+    nics: tuple[NicSpec, ...] = ()
+    memory_bytes: int = 32 << 20
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a guest has used so far.
+
+    cpu_s: user and system time of its living programs.  rss_bytes: their resident memory, shared pages in full.
+    rx, tx: traffic of its NICs, as the guest's own kernel counted it.
+    """
+
+    cpu_s: float
+    rss_bytes: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_frames: int
+    tx_frames: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended.  exit_status: 128 + number after a signal."""
+
+    argv: tuple[str, ...]
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether a backend works here, found by trying; the reason, and what to do if not."""
+
+    usable: bool
+    reason: str
+    fix: str = ""
+
+
+class GuestProcess(ABC):
+    """A program that runs in a guest; a context manager that stops it."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    @abstractmethod
+    def poll(self) -> int | None:
+        """The exit status, None while it runs."""
+
+    @abstractmethod
+    def wait(self, deadline: Deadline) -> int:
+        """The exit status, once it has ended; DeadlineExceeded if it does not."""
+
+    @abstractmethod
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM); harmless when it has ended."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it and all its descendants (SIGKILL); harmless when it has ended."""
+
+    def stop(self, grace_s: float = STOP_S) -> int:
+        """The ladder: close its input, SIGTERM, SIGKILL; returns the exit status.  Again is harmless."""
+        self.stdin.close()
+        for step in (None, self.terminate, self.kill):
+            if step is not None:
+                step()
+            deadline = Deadline.after(grace_s / 2, "the program to end")
+            while self.poll() is None and deadline.left_s():
+                self._pause(deadline)
+            status = self.poll()
+            if status is not None:
+                return status
+        return self.wait(Deadline.after(grace_s, "a killed program to be gone"))
+
+    def _pause(self, deadline: Deadline) -> None:
+        """Wait a moment for its end."""
+        try:
+            self.wait(Deadline.after(min(0.05, deadline.left_s()), "the program to end"))
+        except DeadlineExceeded:
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Guest(ABC):
+    """One emulated host.
+
+    Every method but start and stop raises GuestError when the guest is not running.
+    """
+
+    spec: GuestSpec
+
+    @abstractmethod
+    def start(self, deadline: Deadline) -> None:
+        """Begin to start; GuestError when it cannot."""
+
+    @abstractmethod
+    def wait_ready(self, deadline: Deadline) -> None:
+        """Wait for an answer from the guest; GuestError when it died meanwhile."""
+
+    @abstractmethod
+    def spawn(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> GuestProcess:
+        """Start a program; env: added to the guest's own.  log: a file of the host's for its standard error."""
+
+    @abstractmethod
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        check: bool = True,
+    ) -> Finished:
+        """Run a command to its end; with check, CommandFailed when its exit status is not 0."""
+
+    @abstractmethod
+    def put(self, local: Path, remote: str) -> None:
+        """Copy a file of the host's into the guest; relative paths are below the guest's own folder."""
+
+    @abstractmethod
+    def get(self, remote: str, local: Path) -> None:
+        """Copy a file of the guest's out; CommandFailed when there is none."""
+
+    @abstractmethod
+    def nic_fd(self, name: str) -> int:
+        """Where the frames of a NIC are read and written: a port for the emulator."""
+
+    @abstractmethod
+    def set_link(self, name: str, *, up: bool) -> None:
+        """Plug a NIC's cable in or out."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Stop everything in the guest, until resume."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Let everything go on."""
+
+    @abstractmethod
+    def usage(self) -> Usage:
+        """What the guest has used so far."""
+
+    @abstractmethod
+    def stop(self, grace_s: float = STOP_S) -> None:
+        """End all programs, then the guest; nothing of it is left.  Again is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Backend(ABC):
+    """A kind of guest."""
+
+    name: str
+
+    @abstractmethod
+    def probe(self) -> Probe:
+        """Whether it works here, found by trying.  Must be called inside a lab."""
+
+    @abstractmethod
+    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
+        """A guest that is not started yet; workdir: a folder for its files, made when it starts."""

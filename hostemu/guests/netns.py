@@ -1,0 +1,216 @@
+"""Guests that are network namespaces: the host's kernel, a network stack of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from hostemu.base.deadline import Deadline
+from hostemu.base.errors import CommandFailed, DeadlineExceeded, GuestError, InputError
+from hostemu.guests.api import STOP_S, Backend, Finished, Guest, GuestProcess, GuestSpec, Probe, Usage
+from hostemu.guests.processes import NamespaceProcess, command, cpu_and_memory, environment
+from hostemu.lab import NetNamespace, Nic, nic_kind
+
+TOOLS = ("nsenter", "unshare")
+_TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)
+
+
+class NetnsGuest(Guest):
+    """One namespace with its NICs and programs."""
+
+    def __init__(self, spec: GuestSpec, workdir: Path) -> None:
+        self.spec = spec
+        self._workdir = workdir
+        self._namespace: NetNamespace | None = None
+        self._nics: dict[str, Nic] = {}
+        self._programs: list[NamespaceProcess] = []
+
+    def start(self, deadline: Deadline) -> None:
+        if self._namespace is not None:
+            raise GuestError(f"guest {self.spec.name} is running already")
+        self._workdir.mkdir(parents=True, exist_ok=True)
+        try:
+            self._namespace = NetNamespace()
+            self._set_up(self._namespace)
+        except OSError as error:
+            self.stop()
+            raise GuestError(f"guest {self.spec.name} cannot be started", found=str(error)) from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def _set_up(self, namespace: NetNamespace) -> None:
+        if self.spec.sysctls:
+            namespace.set_sysctls(self.spec.sysctls)
+        for nic in self.spec.nics:
+            self._nics[nic.name] = opened = namespace.open_nic(nic.name, nic.mac, nic.mtu)
+            namespace.configure(
+                opened,
+                addresses=nic.addresses,
+                neighbours=nic.neighbours,
+                routes=nic.routes,
+                local_prefixes=nic.local_prefixes,
+            )
+
+    def wait_ready(self, deadline: Deadline) -> None:
+        """The guest's kernel answers with all its addresses."""
+        namespace = self._running()
+        wanted = {
+            (self._nics[nic.name].index, address.partition("/")[0])
+            for nic in self.spec.nics
+            for address in nic.addresses
+        }
+        deadline.wait_until(lambda: wanted <= namespace.addresses())
+
+    def spawn(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> GuestProcess:
+        namespace = self._running()
+        program = NamespaceProcess(namespace.fd, argv, env, log, self._workdir)
+        self._programs.append(program)
+        return program
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        check: bool = True,
+    ) -> Finished:
+        namespace = self._running()
+        popen = subprocess.Popen(
+            command(namespace.fd, argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(namespace.fd,),
+            env=environment(env),
+            cwd=self._workdir,
+        )
+        with popen:
+            try:
+                stdout, stderr = popen.communicate(stdin, timeout=deadline.left_s())
+            except subprocess.TimeoutExpired:
+                raise DeadlineExceeded(f"gave up waiting for {deadline.what}", found=" ".join(argv)) from None
+            finally:
+                popen.kill()
+        status = popen.returncode if popen.returncode >= 0 else 128 - popen.returncode
+        finished = Finished(tuple(argv), status, stdout, stderr)
+        if check and status:
+            raise command_failed(self.spec.name, finished)
+        return finished
+
+    def put(self, local: Path, remote: str) -> None:
+        self._copy(lambda: shutil.copy(local, self._workdir / remote))
+
+    def get(self, remote: str, local: Path) -> None:
+        self._copy(lambda: shutil.copy(self._workdir / remote, local))
+
+    def _copy(self, copy: Callable[[], object]) -> None:
+        self._running()
+        try:
+            copy()
+        except OSError as error:
+            raise CommandFailed(f"cannot copy for guest {self.spec.name}", found=str(error)) from error
+
+    def nic_fd(self, name: str) -> int:
+        return self._nic(name).fd
+
+    def _nic(self, name: str) -> Nic:
+        self._running()
+        if name not in self._nics:
+            raise InputError(f"guest {self.spec.name} has no NIC {name!r}", expected=", ".join(self._nics))
+        return self._nics[name]
+
+    def set_link(self, name: str, *, up: bool) -> None:
+        """A lowered interface loses its routes; raising it again gives them back."""
+        namespace, nic = self._running(), self._nic(name)
+        namespace.set_link(nic, up=up)
+        if up:
+            spec = next(spec for spec in self.spec.nics if spec.name == name)
+            namespace.configure(nic, addresses=spec.addresses, neighbours=spec.neighbours, routes=spec.routes)
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        self._running()
+        for pid in self._pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _pids(self) -> list[int]:
+        return [pid for program in self._programs for pid in program.pids()]
+
+    def usage(self) -> Usage:
+        namespace = self._running()
+        cpu_s, rss_bytes = cpu_and_memory(self._pids())
+        traffic = namespace.call(lambda: _traffic(set(self._nics)))
+        return Usage(cpu_s=cpu_s, rss_bytes=rss_bytes, **traffic)
+
+    def stop(self, grace_s: float = STOP_S) -> None:
+        for program in self._programs:
+            program.stop(grace_s)
+        self._programs.clear()
+        self._nics.clear()
+        if self._namespace is not None:
+            self._namespace.close()
+            self._namespace = None
+
+    def _running(self) -> NetNamespace:
+        if self._namespace is None:
+            raise GuestError(f"guest {self.spec.name} is not running")
+        return self._namespace
+
+
+def command_failed(guest: str, finished: Finished) -> CommandFailed:
+    """The error of a command that ended badly in a living guest."""
+    tail = finished.stderr.decode(errors="replace").strip().splitlines()[-3:]
+    return CommandFailed(
+        f"in guest {guest}: {' '.join(finished.argv)}",
+        expected="exit status 0",
+        found=f"exit status {finished.exit_status}" + "".join(f" | {line}" for line in tail),
+    )
+
+
+def _traffic(names: set[str]) -> dict[str, int]:
+    """Counters of these interfaces of the calling thread's namespace, added up."""
+    total = dict.fromkeys(_TRAFFIC_COLUMNS, 0)
+    for line in Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]:
+        name, _, counters = line.partition(":")
+        if name.strip() in names:
+            values = counters.split()
+            for key, column in _TRAFFIC_COLUMNS.items():
+                total[key] += int(values[column])
+    return total
+
+
+class NetnsBackend(Backend):
+    """Network namespaces of the running kernel."""
+
+    name = "netns"
+
+    def probe(self) -> Probe:
+        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+        if missing:
+            return Probe(False, f"not found: {', '.join(missing)}", "install the package util-linux")
+        try:
+            with NetNamespace() as namespace:
+                nic = namespace.open_nic("probe0", "02:00:00:00:00:01")
+                namespace.configure(nic, addresses=["10.0.0.2/30"])
+        except OSError as error:
+            return Probe(False, str(error), "run as root, or allow user namespaces")
+        return Probe(True, f"namespaces with {nic_kind()} interfaces")
+
+    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
+        return NetnsGuest(spec, workdir)
