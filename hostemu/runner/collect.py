@@ -12,7 +12,6 @@ import numpy as np
 from hostemu import __version__
 from hostemu.gine import EngineHealth, NamedLineCounters
 from hostemu.guests.api import Usage
-from hostemu.measure.host import host_facts
 from hostemu.protocol.reasons import Reason
 from hostemu.records import HOST, LINE_COUNTERS, PROGRESS, REFUSAL, TERMINAL, RunRecord
 from hostemu.retrieval.store import read_outcomes
@@ -26,12 +25,13 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Order:
-    """What the process outside the lab asks for."""
+    """What the process outside the lab asks for.  host: facts as the user's own process sees them."""
 
     folder: Path
     backend: str
     time_scale: float
     started_at: str
+    host: dict[str, Any]
 
 
 @dataclass
@@ -64,7 +64,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
         time_scale=order.time_scale,
         version=__version__,
         started_at=order.started_at,
-        host=host_facts(),
+        host=order.host,
         complete=outputs.done is not None,
         verdict=_verdict(scenario, outputs),
         makespan_ns=_makespan_ns(outputs),

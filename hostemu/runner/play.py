@@ -56,7 +56,13 @@ def play_real(scenario: Scenario, backend: str, output: Path, time_scale: float,
     plan_layout(scenario)
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
-    order = {"folder": str(folder), "backend": backend, "time_scale": time_scale, "started_at": _now()}
+    order = {
+        "folder": str(folder),
+        "backend": backend,
+        "time_scale": time_scale,
+        "started_at": _now(),
+        "host": host_facts(),
+    }
     call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
     record = folder / "record.h5"
     return Result(record, summary(read_record(record)))

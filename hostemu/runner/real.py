@@ -44,7 +44,7 @@ REALTIME_PRIORITY = 1
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
     """Play the scenario in `folder` and leave its record there."""
-    order = Order(Path(argument["folder"]), argument["backend"], argument["time_scale"], argument["started_at"])
+    order = Order(**{**argument, "folder": Path(argument["folder"])})
     path = str(order.folder / "scenario.toml")
     scenario = load_scenario(path, time_scale=order.time_scale)
     with ExitStack() as stack:

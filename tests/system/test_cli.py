@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hostemu.lab import lab_possible
+from tests.system import unprivileged
 
 LAB, LAB_REASON, _ = lab_possible()
 needs_lab = pytest.mark.skipif(not LAB, reason=f"no lab on this machine: {LAB_REASON}")
 
 
-def hostemu(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+def hostemu(
+    *arguments: str, cwd: Path, limit_s: float = 240, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run `hostemu ARGUMENTS` in `cwd`."""
     command = [sys.executable, "-m", "hostemu", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False, **options)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=limit_s, check=False, **options)
 
 
 def test_version_and_help(tmp_path: Path) -> None:
@@ -120,21 +123,21 @@ def test_an_overloaded_run_is_called_invalid(tmp_path: Path) -> None:
 
 @needs_lab
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become an ordinary user")
-def test_an_ordinary_user_can_run_too(tmp_path: Path) -> None:
-    home = tmp_path / "user"
-    home.mkdir()
-    shutil.chown(home, 65534, 65534)
-    for folder in [tmp_path, *tmp_path.parents[:3]]:
-        folder.chmod(folder.stat().st_mode | 0o055)
-    probe = subprocess.run(
-        [sys.executable, "-c", "import hostemu.lab as l; print(l.lab_possible())"],
-        user=65534, group=65534, extra_groups=[], capture_output=True, text=True, check=False, cwd=home,
-    )  # fmt: skip
-    if not probe.stdout.startswith("(True"):
-        pytest.skip(f"no lab for an ordinary user: {probe.stdout}{probe.stderr}")
-    environment = {**os.environ, "HOME": str(home), "NUMBA_CACHE_DIR": str(home / "numba")}
-    done = hostemu(
-        "run", "smoke", "--json", "run.json", cwd=home, user=65534, group=65534, extra_groups=[], env=environment
-    )
-    result = json.loads((home / "run.json").read_text())
-    assert result["retrieved"] == 40, done.stderr
+@pytest.mark.skipif(bool(unprivileged.impossible()), reason=unprivileged.impossible())
+def test_an_ordinary_user_can_run_too() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        home, stage = Path(folder) / "home", Path(folder) / "stage"
+        home.mkdir()
+        probe = [sys.executable, "-c", "from hostemu.lab import lab_possible; print(*lab_possible())"]
+        answer = unprivileged.run(probe, home=home, stage=stage, timeout=60)
+        assert answer.stdout, answer.stderr
+        if not answer.stdout.startswith("True"):
+            pytest.skip(f"no lab for an ordinary user: {answer.stdout}")
+        assert "ordinary user" in answer.stdout
+        command = [sys.executable, "-m", "hostemu", "run", "smoke", "--json", "run.json"]
+        done = unprivileged.run(command, home=home, stage=stage, timeout=240)
+        assert (home / "run.json").exists(), done.stderr
+        result = json.loads((home / "run.json").read_text())
+        assert result["retrieved"] == 40, done.stderr
+        assert result["host"]["root"] is False

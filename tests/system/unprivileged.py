@@ -1,0 +1,67 @@
+"""Running commands as an ordinary user, from a test that is root.
+
+The interpreter may lie in a folder that only root may enter (a pyenv in root's home, say).  In a mount namespace of
+its own the command sees such a folder replaced by an open one that holds just what is needed.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+UID = 65534
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ("unshare", "setpriv", "mount")
+
+
+def impossible() -> str:
+    """Why no command can be run as an ordinary user here; empty when it can."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    return f"not found: {', '.join(missing)}" if missing else ""
+
+
+def _closed_parent(path: Path) -> Path | None:
+    """The outermost folder on the way to `path` that others may not enter."""
+    parents = [path, *path.parents][::-1]
+    return next((parent for parent in parents if not parent.stat().st_mode & stat.S_IXOTH), None)
+
+
+def _opening_steps(stage: Path) -> Iterator[str]:
+    """Shell commands that make the interpreter, its packages and the checkout reachable."""
+    needed = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), ROOT}
+    closed = {path: parent for path in needed if (parent := _closed_parent(path)) is not None}
+    for number, path in enumerate(closed):
+        kept = shlex.quote(str(stage / str(number)))
+        yield f"mkdir -p {kept} && mount --bind {shlex.quote(str(path))} {kept}"
+    for parent in set(closed.values()):
+        yield f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(parent))}"
+    for number, path in enumerate(closed):
+        target = shlex.quote(str(path))
+        yield f"mkdir -p {target} && mount --bind {shlex.quote(str(stage / str(number)))} {target}"
+
+
+def run(argv: Sequence[str], *, home: Path, stage: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command as an ordinary user in `home`, which becomes that user's; stage: a folder for mounts."""
+    shutil.chown(home, UID, UID)
+    drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--no-new-privs", "--", *argv]
+    steps = [*_opening_steps(stage), f"cd {shlex.quote(str(home))}", f"exec {shlex.join(drop)}"]
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(home),
+        "NUMBA_CACHE_DIR": str(home / "numba"),
+        "PYTHONPATH": str(ROOT),
+    }
+    return subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(steps)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
