@@ -34,6 +34,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -c "from hostemu.gine import compile_engine; compile_engine()"
 	touch $@
 
 $(VENV)/.test-ready: pyproject.toml | $(VENV)/bin/python

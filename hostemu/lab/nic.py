@@ -24,7 +24,8 @@ from hostemu.base.errors import InputError
 TUN_DEVICE = "/dev/net/tun"
 
 # linux/if_tun.h
-_TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
+_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
+_TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454D0, 0x400454D8
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 _F_CSUM, _F_TSO4, _F_TSO6, _F_USO4, _F_USO6 = 0x01, 0x02, 0x04, 0x20, 0x40
 VNET_HEADER_BYTES = 10
@@ -73,6 +74,8 @@ def open_tap(name: str) -> Nic:
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES))
         _set_offload(fd)
+        # Closing a TAP costs a grace period of the kernel; those that persist go with their namespaces, in a batch.
+        fcntl.ioctl(fd, _TUNSETPERSIST, 1)
         index = socket.if_nametoindex(name)
         undo.pop_all()
         return Nic(name, "tap", fd, index)

@@ -19,9 +19,7 @@ LAB, LAB_REASON, _ = lab_possible()
 needs_lab = pytest.mark.skipif(not LAB, reason=f"no lab on this machine: {LAB_REASON}")
 
 
-def hostemu(
-    *arguments: str, cwd: Path, limit_s: float = 240, **options: Any
-) -> subprocess.CompletedProcess[str]:
+def hostemu(*arguments: str, cwd: Path, limit_s: float = 240, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run `hostemu ARGUMENTS` in `cwd`."""
     command = [sys.executable, "-m", "hostemu", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=limit_s, check=False, **options)
