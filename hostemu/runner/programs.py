@@ -71,6 +71,7 @@ class ProgramGroup:
         self._selector = selectors.DefaultSelector()
 
     def __enter__(self) -> ProgramGroup:
+        self._workdir.mkdir(exist_ok=True)
         self._stack.enter_context(self._selector)
         return self
 

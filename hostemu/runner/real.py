@@ -81,7 +81,7 @@ class RealRun:
         """Everything from the first guest to the finished record."""
         guests = self._guests()
         engine = self._engine(guests)
-        group = self._stack.enter_context(ProgramGroup(self.order.folder))
+        group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs"))
         center = self._programs(group, guests)
         monitor = self._stack.enter_context(LoadMonitor())
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)

@@ -15,6 +15,9 @@ LATE_FRAME_LIMIT = 0.01
 SATURATED_WINDOWS_LIMIT = 0.10
 """Share of one-second windows in which all cores may be at least 97 % busy."""
 
+SATURATED_WINDOWS_ALLOWED = 1
+"""So many are no sign of anything, however short the run: programs have just been started."""
+
 ENGINE_BUSY_LIMIT = 0.90
 """Share of its time that the emulator's thread may be busy: above, its queue grows without bound."""
 
@@ -55,7 +58,8 @@ def _engine(engine: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _load(load: Mapping[str, Any]) -> Iterator[str]:
-    if load["saturated_share"] > SATURATED_WINDOWS_LIMIT:
+    saturated = round(load["saturated_share"] * load["windows"])
+    if load["saturated_share"] > SATURATED_WINDOWS_LIMIT and saturated > SATURATED_WINDOWS_ALLOWED:
         yield (
             f"CPU saturated: all cores at least 97 % busy in {load['saturated_share']:.0%} of the seconds"
             f" (limit {SATURATED_WINDOWS_LIMIT:.0%})"

@@ -17,7 +17,7 @@ QUIET = Evidence(
         "write_errors": 0,
         "busy": 0.2,
     },
-    load={"saturated_share": 0.0, "steal_fraction": 0.0, "swapped_pages": 0},
+    load={"windows": 20, "saturated_share": 0.0, "steal_fraction": 0.0, "swapped_pages": 0},
     lag_p99_ns={"isp-0": 2_000_000, "farm-0": 1_000_000},
     on_ns=5_000_000_000,
 )
@@ -45,6 +45,10 @@ def test_each_condition_is_named_alone(part: str, key: str, value: float, word: 
     reasons = judge(replace(QUIET, **{part: changed}))
     assert len(reasons) == 1
     assert word in reasons[0]
+
+
+def test_one_busy_second_at_the_start_of_a_short_run_is_no_sign() -> None:
+    assert judge(replace(QUIET, load={**QUIET.load, "windows": 1, "saturated_share": 1.0})) == []
 
 
 def test_a_run_without_frames_is_judged_too() -> None:
