@@ -93,7 +93,7 @@ class CenterJob:
         self._targets = tuple(targets)
         self._scheme = scheme
         self._own_secret = own_secret
-        self._commanded_ns = 0
+        self._commanded_ns: int | None = None
 
     def opened(self, now_ns: int) -> list[Event]:
         """The connection to the ISP server stands: give the command."""
@@ -117,14 +117,18 @@ class CenterJob:
         self.state = JobState.CLOSED
         lost = [Report(device_id, Outcome.FAILED, reason, 0, 0, b"", b"") for device_id in self.pending]
         self.pending.clear()
-        return [*(Stored(report, now_ns - self._commanded_ns) for report in lost), Finished()]
+        return [*(Stored(report, self._age_ns(now_ns)) for report in lost), Finished()]
+
+    def _age_ns(self, now_ns: int) -> int:
+        """Since the command was given; 0 when it never was."""
+        return 0 if self._commanded_ns is None else now_ns - self._commanded_ns
 
     def _on_report(self, message: Message, now_ns: int) -> list[Event]:
         assert isinstance(message, Report)
         if message.outcome is Outcome.PENDING or message.device_id not in self.pending:
             return self.broken(Reason.UNEXPECTED, now_ns)
         del self.pending[message.device_id]
-        return [Stored(self._checked(message), now_ns - self._commanded_ns)]
+        return [Stored(self._checked(message), self._age_ns(now_ns))]
 
     def _checked(self, report: Report) -> Report:
         """The report with its information unsealed, or failed as BAD_SEAL."""

@@ -51,7 +51,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class Stored:
-    """Center: this terminal is accounted for.  at_ns: since the command was given."""
+    """Center: this terminal is accounted for.  at_ns: since the command was given, 0 when it never was."""
 
     report: Report
     at_ns: int

@@ -23,6 +23,7 @@ from hostemu.protocol.reasons import Reason
 from hostemu.protocol.wire import FrameReader, Message, WireError, decode_datagram, encode
 from hostemu.retrieval.reactor import Reactor, Timer
 from hostemu.retrieval.sockets import (
+    DATAGRAM_BYTES,
     IP_BIND_ADDRESS_NO_PORT,
     RECEIVE_BYTES,
     family_of,
@@ -32,7 +33,6 @@ from hostemu.retrieval.sockets import (
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
-DATAGRAM_BYTES = 1 << 16
 
 UNDER_WAY = (0, errno.EINPROGRESS)
 

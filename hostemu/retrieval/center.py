@@ -18,7 +18,7 @@ from hostemu.retrieval.config import CenterConfig, IspAssignment
 from hostemu.retrieval.console import Fields
 from hostemu.retrieval.control import Emit, run_program
 from hostemu.retrieval.job_link import JobLink
-from hostemu.retrieval.reactor import Reactor, Timer
+from hostemu.retrieval.reactor import Reactor
 from hostemu.retrieval.store import RunEnd, RunRow, Store
 from hostemu.retrieval.writer import Row, StoreWriter
 
@@ -57,7 +57,6 @@ class Center:
         self._links: list[JobLink] = []
         self._links_left = len(config.isps)
         self._is_flush_due = False
-        self._progress: Timer | None = None
         self._end: RunEnd | None = None
         self._is_stored = False
 
@@ -164,7 +163,7 @@ class Center:
         now_ns = monotonic_ns()
         if self._end is None:
             self._emit_progress(now_ns - self.start_ns)
-            self._progress = self.reactor.call_at(now_ns + PROGRESS_INTERVAL_NS, self._show_progress)
+            self.reactor.call_at(now_ns + PROGRESS_INTERVAL_NS, self._show_progress)
 
     def _emit_progress(self, at_ns: int) -> None:
         numbers = {"retrieved": self.retrieved, "failed": self.failed, "total": self.config.total}

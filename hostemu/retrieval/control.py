@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -66,8 +65,15 @@ class Usage:
             "max_lag_ns": lateness.max_ns,
             "p99_lag_ns": lateness.quantile_ns(0.99),
             "timers": lateness.count,
-            "maxrss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "maxrss_bytes": peak_rss_bytes(),
         }
+
+
+def peak_rss_bytes() -> int:
+    """Most memory that was resident at a time.  Not getrusage's, which includes the parent's from before exec."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+    return int(line.split()[1]) * 1024
 
 
 class Conductor:

@@ -40,7 +40,7 @@ class Link:
         self._reactor = reactor
         self._owner = owner
         self._fd = sock.fileno()
-        self._out = b""
+        self._out = bytearray()
         self._shuts = False
         reactor.register(self._fd, READ, self._ready)
 
@@ -63,7 +63,7 @@ class Link:
             return
         sent = self._try_send(data)
         if sent < len(data):
-            self._out = data[sent:]
+            self._out += data[sent:]
             self._reactor.modify(self._fd, READ | WRITE)
 
     def shut(self) -> None:
@@ -76,7 +76,7 @@ class Link:
         """Hand the open socket over; the link is done with it."""
         self._reactor.unregister(self._fd)
         self._fd = -1
-        self._out = b""
+        self._out.clear()
         return self.sock
 
     def reset(self) -> None:
@@ -84,10 +84,10 @@ class Link:
         if self.is_open:
             self._reactor.forget(self._fd)
             self._fd = -1
-            self._out = b""
+            self._out.clear()
             reset(self.sock)
 
-    def _try_send(self, data: bytes) -> int:
+    def _try_send(self, data: bytes | bytearray) -> int:
         """Bytes that the kernel took; on a dead connection all of them, into the void."""
         try:
             return self.sock.send(data)
@@ -103,7 +103,7 @@ class Link:
             self._read()
 
     def _flush(self) -> None:
-        self._out = self._out[self._try_send(self._out) :]
+        del self._out[: self._try_send(self._out)]
         if not self._out:
             self._reactor.modify(self._fd, READ)
             if self._shuts:

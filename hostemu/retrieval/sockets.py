@@ -11,8 +11,12 @@ from ipaddress import ip_address
 
 from hostemu.base.errors import HostError
 from hostemu.protocol.reasons import Reason
+from hostemu.protocol.wire import MAX_FRAME_BYTES
 
 RECEIVE_BYTES = 16 * 1024
+DATAGRAM_BYTES = MAX_FRAME_BYTES + 3
+"""A frame, its length field, and one more by which to see that it is too long."""
+
 LINGER_NONE = struct.pack("ii", 1, 0)
 
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
@@ -55,7 +59,10 @@ def reset(sock: socket.socket) -> None:
 
 
 def deafen(sock: socket.socket) -> None:
-    """Have the kernel discard whatever comes in for this socket, as if the host were switched off."""
+    """Have the kernel discard whatever comes in for this socket, as if the host were switched off.
+
+    What the socket has sent and the peer has not acknowledged is still retransmitted now and then.
+    """
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, _DROP_ALL_PROGRAM)
 
 

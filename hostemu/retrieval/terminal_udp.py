@@ -12,12 +12,9 @@ from hostemu.protocol.events import Event, Send
 from hostemu.protocol.power import PowerCycle
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.terminal import TerminalSession, TerminalState
-from hostemu.protocol.wire import MAX_FRAME_BYTES, Hello, Message, WireError, decode_datagram, encode
-from hostemu.retrieval.sockets import bound_socket, deafen, undeafen
+from hostemu.protocol.wire import Hello, Message, WireError, decode_datagram, encode
+from hostemu.retrieval.sockets import DATAGRAM_BYTES, bound_socket, deafen, undeafen
 from hostemu.retrieval.terminal import FarmState, Identity, Terminal
-
-DATAGRAM_BYTES = MAX_FRAME_BYTES + 3
-"""A frame, its length field, and one more by which to see that it is too long."""
 
 MAX_SESSIONS = 64
 """Exchanges that one terminal remembers; the oldest is forgotten first."""

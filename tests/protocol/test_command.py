@@ -209,6 +209,11 @@ def test_what_is_lost_is_reported_as_failed_without_information() -> None:
     assert last == Finished()
 
 
+def test_a_list_whose_command_was_never_given_is_lost_at_time_0() -> None:
+    events = job_in(JobState.IDLE).broken(Reason.REFUSED, 123_456_789)
+    assert [event.at_ns for event in events if isinstance(event, Stored)] == [0, 0]
+
+
 def test_a_broken_seal_keeps_the_numbers_and_drops_the_information() -> None:
     forged = replace(report_of(1), sealed=report_of(2).sealed)
     (stored,) = job_in(JobState.RUNNING).receive(forged, 1000)

@@ -6,6 +6,7 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -187,9 +188,16 @@ def isp_config(**changes: Any) -> IspConfig:
     return IspConfig(**{**settings, **changes})
 
 
-def span(address: str, terminals: int, first: int = 0) -> TerminalRange:
+def span(address: str, terminals: int, first: int = 0, port: int = PORT) -> TerminalRange:
     """Terminals first … first + terminals − 1 of the block that begins at `address`."""
-    return TerminalRange(1 + first, str(ip_address(address) + first), PORT, terminals)
+    return TerminalRange(1 + first, str(ip_address(address) + first), port, terminals)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port on which nothing listens."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        return int(listener.getsockname()[1])
 
 
 def center_config(folder: Path, *isps: IspAssignment, **changes: Any) -> CenterConfig:
@@ -245,7 +253,7 @@ def chain(
         farm_program = stack.enter_context(running("terminals", farm, folder))
         isps = [stack.enter_context(running("isp_server", isp, folder)) for _ in range(lists)]
         share = farm.count // lists
-        spans = [span(farm.first_address, share, number * share) for number in range(lists)]
+        spans = [span(farm.first_address, share, number * share, farm.port) for number in range(lists)]
         assignments = [
             IspAssignment("127.0.0.1", program.wait_for("ready")["port"], (terminals,))
             for program, terminals in zip(isps, spans, strict=True)

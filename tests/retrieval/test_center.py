@@ -25,6 +25,7 @@ from tests.retrieval.harness import (
     center_config,
     database_url,
     farm_config,
+    free_port,
     isp_config,
     loopback_block,
     running,
@@ -69,11 +70,6 @@ def reasons(folder: Path) -> set[Reason]:
     rows = read_outcomes(database_url(folder), RUN_ID)
     assert [row.device_id for row in rows] == list(range(1, TERMINALS + 1))
     return {row.reason for row in rows}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_an_isp_server_that_starts_late_is_called_until_it_answers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ from hostemu.retrieval.store import read_outcomes
 from hostemu.retrieval.terminal import information_of
 from tests.retrieval.harness import (
     ALWAYS_OFF,
+    ALWAYS_ON,
     BLINKING,
     MS,
     PORT,
@@ -31,6 +33,7 @@ from tests.retrieval.harness import (
     chain,
     database_url,
     farm_config,
+    free_port,
     isp_config,
     loopback_block,
     running,
@@ -130,16 +133,9 @@ def test_information_sealed_with_a_wrong_own_key_is_not_stored(tmp_path: Path) -
 
 
 def test_a_terminal_on_the_ipv6_loopback_is_retrieved(tmp_path: Path) -> None:
-    with chain(tmp_path, farm_config("::1", 1), isp_config(source_addresses=("::1",))) as run:
+    with chain(tmp_path, farm_config("::1", 1, port=free_port("::1")), isp_config(source_addresses=("::1",))) as run:
         run.start()
         assert run.center.wait_for("done")["retrieved"] == 1
-
-
-def test_attempts_come_from_the_source_addresses_in_turn(tmp_path: Path) -> None:
-    sources = tuple(loopback_block() for _ in range(2))
-    with chain(tmp_path, farm_config(loopback_block(), 20), isp_config(source_addresses=sources)) as run:
-        run.start()
-        assert run.center.wait_for("done")["retrieved"] == 20
 
 
 def test_a_killed_isp_server_loses_its_list_only(tmp_path: Path) -> None:
@@ -222,3 +218,30 @@ def test_no_descriptor_is_left_after_a_run(tmp_path: Path) -> None:
         deadline.wait_until(lambda: isp.open_files() == isp_base)
         deadline.wait_until(lambda: farm.open_files() - farm.report()["terminals_on"] == farm_base)
         assert isp.report()["retrieved"] == 100
+
+
+def time_wait_count(block: str) -> int:
+    """Connections in TIME_WAIT with an address of the block of 254 that begins at `block`."""
+    octets = block.split(".")[:3]
+    suffix = "".join(f"{int(octet):02X}" for octet in reversed(octets))
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    ends = [line.split()[1:4] for line in lines]
+    return sum(state == "06" and suffix in (local[2:8], remote[2:8]) for local, remote, state in ends)
+
+
+def test_no_connection_is_left_in_time_wait(tmp_path: Path) -> None:
+    address = loopback_block()
+    with chain(tmp_path, farm_config(address, TERMINALS, power=BLINKING), isp_config()) as run:
+        run.start()
+        assert run.center.wait_for("done")["retrieved"] == TERMINALS
+        assert time_wait_count(address) == 0
+
+
+def test_an_isp_server_that_runs_out_of_descriptors_tries_again_later(tmp_path: Path) -> None:
+    with chain(tmp_path, farm_config(loopback_block(), 50, power=ALWAYS_ON), isp_config()) as run:
+        isp = run.isps[0]
+        limit = isp.open_files() + 5  # the center's connection and four attempts
+        resource.prlimit(isp.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        run.start()
+        assert run.center.wait_for("done")["retrieved"] == 50
+        assert isp.stop()["attempts_by_reason"]["LOCAL"] > 0

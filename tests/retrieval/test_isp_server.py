@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 from hostemu.base.deadline import Deadline
 from hostemu.protocol.reasons import Outcome, Reason
@@ -104,6 +105,12 @@ def test_attempts_end_when_the_center_leaves(tmp_path: Path) -> None:
         assert isp.open_files() == base
 
 
+def is_held(counters: dict[str, Any]) -> bool:
+    """Whether reports are waiting, and no attempt is under way."""
+    ended = sum(counters["attempts_by_reason"].values())
+    return bool(counters["backlog_bytes"] > MAX_BACKLOG_BYTES and counters["attempts"] == ended)
+
+
 def test_a_center_that_reads_late_holds_attempts_up_and_gets_every_report(tmp_path: Path) -> None:
     """Reports of 3.6 MB altogether, of which the ISP server keeps 1 MB, and the sockets some 100 kB."""
     address, count = loopback_block(), 240
@@ -115,10 +122,37 @@ def test_a_center_that_reads_late_holds_attempts_up_and_gets_every_report(tmp_pa
         port = isp.wait_for("ready")["port"]
         with calling("127.0.0.1", port=port, buffer_bytes=1 << 17) as center:
             center.sock.sendall(b"".join(map(encode, (Command(targets(address, count)), Start(count)))))
-            deadline = Deadline.after(10, "a full buffer")
-            deadline.wait_until(lambda: isp.report()["backlog_bytes"] > MAX_BACKLOG_BYTES)
+            Deadline.after(10, "a full buffer").wait_until(lambda: is_held(isp.report()))
             assert isp.report()["retrieved"] < count
             reports = [center.receive() for _ in range(count)]
             assert center.receive() == Done(count)
     devices = sorted(report.device_id for report in reports if isinstance(report, Report))
     assert devices == list(range(1, count + 1))
+
+
+def test_attempts_come_from_the_source_addresses_in_turn(tmp_path: Path) -> None:
+    sources = (loopback_block(), loopback_block())
+    address = loopback_block()
+    with (
+        socket.create_server((address, PORT)) as terminal,
+        running("isp_server", isp_config(source_addresses=sources, retry=ONCE), tmp_path) as isp,
+        calling("127.0.0.1", port=isp.wait_for("ready")["port"]) as center,
+    ):
+        terminal.settimeout(10)
+        center.send(Command(tuple(Target(1 + at, socket.inet_aton(address), PORT) for at in range(4))))
+        center.send(Start(4))
+        callers = []
+        for _ in range(4):
+            sock, (caller, _) = terminal.accept()
+            sock.close()
+            callers.append(caller)
+    assert sorted(callers) == sorted(sources * 2)
+
+
+def test_an_empty_list_is_done_at_once(tmp_path: Path) -> None:
+    with running("isp_server", isp_config(), tmp_path) as isp:
+        with calling("127.0.0.1", port=isp.wait_for("ready")["port"]) as center:
+            center.send(Command(()))
+            center.send(Start(0))
+            assert center.receive() == Done(0)
+        assert isp.stop()["attempts"] == 0

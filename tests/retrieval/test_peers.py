@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -183,3 +184,27 @@ def test_more_connections_than_a_terminal_holds_cost_only_the_oldest(tmp_path: P
         result = farm.stop()
     assert result["refusals"]["LOCAL"] == 1
     assert result["connections"] == MAX_CONNECTIONS + 1
+
+
+def is_turned_away(address: str) -> bool:
+    """Whether a caller is reset, be it while it connects."""
+    try:
+        with calling(address) as peer:
+            return peer.is_dropped()
+    except ConnectionResetError:
+        return True
+
+
+def test_callers_for_whom_there_is_no_descriptor_are_reset_and_later_ones_served(tmp_path: Path) -> None:
+    address = loopback_block()
+    with running("terminals", farm_config(address, 1), tmp_path) as farm:
+        farm.wait_for("ready")
+        base = farm.open_files()
+        resource.prlimit(farm.pid, resource.RLIMIT_NOFILE, (base + 2, base + 2))
+        with calling(address) as first, calling(address):
+            assert [is_turned_away(address) for _ in range(3)] == [True] * 3
+            assert len(first.retrieve(DEVICE, nonce(1))) > 200
+        wait_for_files(farm, base)
+        assert_serves(address, STREAM, 2)
+        result = farm.stop()
+    assert result["refusals"] == {"LOCAL": 3, "RESET": 1}

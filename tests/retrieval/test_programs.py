@@ -74,6 +74,17 @@ def test_a_program_whose_reader_has_gone_ends(tmp_path: Path, module: str) -> No
 
 
 @all_programs
+def test_a_program_whose_reader_does_not_read_still_obeys_and_ends(tmp_path: Path, module: str) -> None:
+    """A pipe holds 64 kB, and each report takes some 300 bytes."""
+    with running(module, config_of(module, tmp_path), tmp_path) as program:
+        program.wait_for("ready")
+        for _ in range(1000):
+            program.send({"do": "report"})
+        program.close_input()
+        assert program.wait() == 0
+
+
+@all_programs
 def test_commands_that_are_none_are_told_on_stderr_and_change_nothing(tmp_path: Path, module: str) -> None:
     with running(module, config_of(module, tmp_path), tmp_path) as program:
         program.wait_for("ready")
@@ -117,10 +128,11 @@ def test_a_missing_configuration_is_told(tmp_path: Path, module: str) -> None:
 
 def test_an_address_in_use_is_told(tmp_path: Path) -> None:
     config = farm_config(loopback_block(), 3)
-    with running("terminals", config, tmp_path) as first, running("terminals", config, tmp_path) as second:
+    with running("terminals", config, tmp_path) as first:
         first.wait_for("ready")
-        assert "cannot listen" in second.wait_for("error")["message"]
-        assert second.wait() == 1
+        with running("terminals", config, tmp_path) as second:
+            assert "cannot listen" in second.wait_for("error")["message"]
+            assert second.wait() == 1
 
 
 def test_a_port_in_use_is_told_by_the_isp_server(tmp_path: Path) -> None:
