@@ -16,9 +16,10 @@ from hostemu.protocol.reasons import Reason
 from hostemu.records import HOST, LINE_COUNTERS, PROGRESS, REFUSAL, TERMINAL, RunRecord
 from hostemu.retrieval.store import read_outcomes
 from hostemu.runner.configs import RUN_ID, database_url
-from hostemu.runner.layout import FIRST_DEVICE_ID, Layout
+from hostemu.runner.layout import Layout
 from hostemu.runner.verdict import Evidence, judge
 from hostemu.scenario import Scenario
+from hostemu.scenario.derive import FIRST_DEVICE_ID
 
 Event = Mapping[str, Any]
 

@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostemu.base.streams import Stream
-from hostemu.protocol.power import Phase, PowerSettings
-from hostemu.protocol.retriever import RetryPolicy
 from hostemu.retrieval.config import (
     Authentication,
     CenterConfig,
@@ -20,10 +17,18 @@ from hostemu.retrieval.config import (
     Transport,
     WhenOff,
 )
-from hostemu.runner.layout import FIRST_DEVICE_ID, ISP_PORT, TERMINAL_PORT, FarmPlan, Layout
+from hostemu.runner.layout import FarmPlan, Layout
 from hostemu.scenario import Scenario
+from hostemu.scenario.derive import (
+    FIRST_DEVICE_ID,
+    ISP_PORT,
+    TERMINAL_PORT,
+    list_of,
+    power_settings,
+    retry_policy,
+    secret,
+)
 
-SECRET_BYTES = 32
 RUN_ID = "run"
 DATABASE = "center.sqlite"
 
@@ -54,12 +59,7 @@ def program_plans(scenario: Scenario, layout: Layout, folder: Path) -> Iterator[
     yield ProgramPlan("center", layout.center.name, "hostemu.retrieval.center", _center(scenario, layout, folder))
 
 
-def _secret(scenario: Scenario, name: str) -> bytes:
-    return Stream.named(scenario.seed, "secret", name).octets(0, SECRET_BYTES)
-
-
 def _farm(scenario: Scenario, farm: FarmPlan) -> FarmConfig:
-    power = scenario.power
     return FarmConfig(
         seed=scenario.seed,
         first_index=farm.first_index,
@@ -69,31 +69,25 @@ def _farm(scenario: Scenario, farm: FarmPlan) -> FarmConfig:
         port=TERMINAL_PORT,
         transport=Transport(scenario.retrieval.transport),
         authentication=Authentication(scenario.retrieval.authentication),
-        shared_secret=_secret(scenario, "shared"),
-        own_secret=_secret(scenario, "own"),
+        shared_secret=secret(scenario.seed, "shared"),
+        own_secret=secret(scenario.seed, "own"),
         information_bytes=scenario.retrieval.info_bytes,
-        power=PowerSettings(
-            on_ns=power.on_ns,
-            off_min_ns=power.off.min_ns,
-            off_max_ns=power.off.max_ns,
-            redraw=power.off_draw == "per-cycle",
-            phase=Phase(power.phase),
-        ),
-        when_off=WhenOff(power.when_off),
+        power=power_settings(scenario),
+        when_off=WhenOff(scenario.power.when_off),
     )
 
 
 def _isp(scenario: Scenario, layout: Layout, number: int) -> IspConfig:
-    retrieval, retry = scenario.retrieval, scenario.retrieval.retry
+    retrieval = scenario.retrieval
     return IspConfig(
         address=str(layout.isp.address),
         port=ISP_PORT + number,
         transport=Transport(retrieval.transport),
         authentication=Authentication(retrieval.authentication),
-        shared_secret=_secret(scenario, "shared"),
+        shared_secret=secret(scenario.seed, "shared"),
         list_size=retrieval.list_size,
         concurrency=retrieval.concurrency,
-        retry=RetryPolicy(retry.interval_ns, retry.max_attempts, retry.keeps_slot),
+        retry=retry_policy(scenario),
         connect_timeout_ns=retrieval.connect_timeout_ns,
         answer_timeout_ns=retrieval.answer_timeout_ns,
     )
@@ -101,7 +95,7 @@ def _isp(scenario: Scenario, layout: Layout, number: int) -> IspConfig:
 
 def _center(scenario: Scenario, layout: Layout, folder: Path) -> CenterConfig:
     return CenterConfig(
-        own_secret=_secret(scenario, "own"),
+        own_secret=secret(scenario.seed, "own"),
         authentication=Authentication(scenario.retrieval.authentication),
         run_id=RUN_ID,
         deadline_ns=scenario.retrieval.deadline_ns,
@@ -111,9 +105,7 @@ def _center(scenario: Scenario, layout: Layout, folder: Path) -> CenterConfig:
 
 
 def _assignment(scenario: Scenario, layout: Layout, number: int) -> IspAssignment:
-    """Program number k has terminals k · list_size to (k + 1) · list_size − 1."""
-    size = scenario.retrieval.list_size
-    first = number * size
-    ranges = layout.ranges(first, min(size, scenario.fleet.terminals - first))
+    indexes = list_of(scenario, number)
+    ranges = layout.ranges(indexes.start, len(indexes))
     terminals = tuple(TerminalRange(r.first_device_id, str(r.first_address), TERMINAL_PORT, r.count) for r in ranges)
     return IspAssignment(str(layout.isp.address), ISP_PORT + number, terminals)

@@ -12,12 +12,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 from hostemu.base.errors import InputError
 from hostemu.scenario import Scenario
+from hostemu.scenario.derive import FIRST_DEVICE_ID
 
 LINK_BASE = IPv4Address("10.0.0.0")
 TERMINAL_SPACE = IPv4Network("10.128.0.0/9")
-TERMINAL_PORT = 5000
-ISP_PORT = 7000
-FIRST_DEVICE_ID = 1
 MAX_LINKS = 1 << 21  # /30 networks in 10.0.0.0/9
 
 

@@ -10,11 +10,12 @@ from hostemu.protocol.command import CenterJob
 from hostemu.protocol.events import Event, Finished, Send, Stored
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.wire import FrameReader, Message, Report, WireError, encode
+from hostemu.scenario.derive import ISP_PORT, list_of
 from hostemu.sim.clock import Timer
 from hostemu.sim.cpu import Thread
 from hostemu.sim.kernel import Kernel
 from hostemu.sim.network import Host
-from hostemu.sim.plan import ISP_PORT, Plan, target
+from hostemu.sim.plan import Plan, target
 from hostemu.sim.tcp import TcpConnection
 
 PROGRESS_INTERVAL_NS = 200_000_000
@@ -102,7 +103,9 @@ class Job:
         plan = center.plan
         self._center = center
         self._number = number
-        self._job = CenterJob([target(index) for index in plan.list_of(number)], plan.scheme, plan.own_secret)
+        self._job = CenterJob(
+            [target(index) for index in list_of(plan.scenario, number)], plan.scheme, plan.own_secret
+        )
         self._reader = FrameReader()
         self._connection: TcpConnection | None = None
         self._timer = Timer(center.clock, self._not_reached)

@@ -14,12 +14,13 @@ from hostemu.protocol.power import PowerCycle
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.terminal import NonceMemory, TerminalSession
 from hostemu.protocol.wire import NONCE_BYTES, FrameReader, Message, WireError, decode_datagram, encode
+from hostemu.scenario.derive import FIRST_DEVICE_ID, power_settings
 from hostemu.sim.clock import Timer
 from hostemu.sim.cpu import Thread
 from hostemu.sim.kernel import Kernel, Port
 from hostemu.sim.network import Host
 from hostemu.sim.packets import Datagram, Segment
-from hostemu.sim.plan import FIRST_DEVICE_ID, Plan
+from hostemu.sim.plan import Plan
 from hostemu.sim.tcp import TcpConnection
 
 SESSIONS_PER_TERMINAL = 64
@@ -61,7 +62,7 @@ class Farm:
         self._terminals: dict[int, Terminal] = {}
         self._nonces = Stream.named(plan.seed, "simulated", "nonce", name)
         self._nonces_drawn = 0
-        self._power = plan.power
+        self._power = power_settings(plan.scenario)
         self._when_off = plan.port_when_off
         kernel.service = self
 

@@ -22,11 +22,12 @@ from hostemu.protocol.wire import (
     decode_datagram,
     encode,
 )
+from hostemu.scenario.derive import TERMINAL_PORT, exchange_settings, retry_policy
 from hostemu.sim.clock import Timer
 from hostemu.sim.cpu import Thread
 from hostemu.sim.kernel import Kernel, UdpSocket
 from hostemu.sim.network import Host
-from hostemu.sim.plan import TERMINAL_PORT, Plan, terminal_of
+from hostemu.sim.plan import Plan, terminal_of
 from hostemu.sim.tcp import TcpConnection
 
 COMMAND_TIMEOUT_NS = 10_000_000_000
@@ -57,7 +58,7 @@ class IspServer:
         self.thread = thread
         self.costs = AttemptCosts(costs)
         self.guest_of = guest_of
-        self.settings = plan.exchange
+        self.settings = exchange_settings(plan.scenario)
         self.keys: list[bytes] = []
         self._service = IspService()
         self._reader = FrameReader()
@@ -118,7 +119,7 @@ class IspServer:
         targets, retrieval = self._service.targets, self.plan.scenario.retrieval
         self.clock.note(self.name, f"list of {len(targets)} terminals")
         self.keys = [derive_key(self.plan.shared_secret, "shared", target.device_id) for target in targets]
-        self._retriever = Retriever(len(targets), retrieval.concurrency, self.plan.retry)
+        self._retriever = Retriever(len(targets), retrieval.concurrency, retry_policy(self.plan.scenario))
         self._start(self._retriever.wake(self.clock.now_ns))
 
     def _start(self, indexes: Iterable[int]) -> None:

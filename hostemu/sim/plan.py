@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hostemu.base.streams import Stream
 from hostemu.protocol.auth import SCHEMES, Scheme
-from hostemu.protocol.exchange import ExchangeSettings
-from hostemu.protocol.power import Phase, PowerSettings
-from hostemu.protocol.retriever import RetryPolicy
 from hostemu.protocol.wire import Target
 from hostemu.scenario import Scenario
+from hostemu.scenario.derive import FIRST_DEVICE_ID, TERMINAL_PORT, secret
 from hostemu.sim.kernel import Port
 
-FIRST_DEVICE_ID = 1
-TERMINAL_PORT = 5000
-ISP_PORT = 7000
 FIRST_ADDRESS = 0x0A800000  # 10.128.0.0
 ADDRESSES = 1 << 32
-SECRET_BYTES = 32
 
 
 @dataclass
@@ -33,8 +26,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.scheme = SCHEMES[self.scenario.retrieval.authentication]
-        self.shared_secret = Stream.named(self.seed, "secret", "shared").octets(0, SECRET_BYTES)
-        self.own_secret = Stream.named(self.seed, "secret", "own").octets(0, SECRET_BYTES)
+        self.shared_secret = secret(self.seed, "shared")
+        self.own_secret = secret(self.seed, "own")
 
     @property
     def uses_tcp(self) -> bool:
@@ -45,35 +38,6 @@ class Plan:
     def port_when_off(self) -> Port:
         """What a terminal's port is like while it is off."""
         return Port.CLOSED if self.scenario.power.when_off == "refuse" else Port.SILENT
-
-    @property
-    def power(self) -> PowerSettings:
-        """The terminals' power cycle."""
-        power = self.scenario.power
-        return PowerSettings(
-            on_ns=power.on_ns,
-            off_min_ns=power.off.min_ns,
-            off_max_ns=power.off.max_ns,
-            redraw=power.off_draw == "per-cycle",
-            phase=Phase(power.phase),
-        )
-
-    @property
-    def exchange(self) -> ExchangeSettings:
-        """How long an ISP server waits for a terminal."""
-        retrieval = self.scenario.retrieval
-        return ExchangeSettings(self.uses_tcp, retrieval.connect_timeout_ns, retrieval.answer_timeout_ns)
-
-    @property
-    def retry(self) -> RetryPolicy:
-        """How often an ISP server tries again."""
-        retry = self.scenario.retrieval.retry
-        return RetryPolicy(retry.interval_ns, retry.max_attempts, retry.keeps_slot)
-
-    def list_of(self, program: int) -> range:
-        """The terminals (indexes) of one ISP server program."""
-        size = self.scenario.retrieval.list_size
-        return range(program * size, min((program + 1) * size, self.scenario.fleet.terminals))
 
     def guest_of(self, terminal: int) -> int:
         """The guest that a terminal lives in."""

@@ -11,6 +11,7 @@ from simpy import Resource
 from hostemu.lines import Line
 from hostemu.measure.costs import Costs
 from hostemu.scenario import Scenario
+from hostemu.scenario.derive import ISP_PORT
 from hostemu.sim.center import Center
 from hostemu.sim.clock import Clock
 from hostemu.sim.cpu import Thread
@@ -19,7 +20,7 @@ from hostemu.sim.isp_server import IspServer
 from hostemu.sim.kernel import Kernel, Port
 from hostemu.sim.network import Host, Network
 from hostemu.sim.packets import Datagram, Segment
-from hostemu.sim.plan import ISP_PORT, Plan
+from hostemu.sim.plan import Plan
 from hostemu.sim.tcp import TcpConnection
 
 

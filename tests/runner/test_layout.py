@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostemu.base.errors import InputError
-from hostemu.runner.layout import FIRST_DEVICE_ID, plan_layout
+from hostemu.runner.layout import plan_layout
 from hostemu.scenario import Scenario, load_scenario
+from hostemu.scenario.derive import FIRST_DEVICE_ID
 
 
 def fleet(terminals: int, per_guest: int) -> Scenario:

@@ -13,6 +13,7 @@ from hostemu.base.streams import Stream
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.protocol.power import PowerCycle
 from hostemu.protocol.reasons import Outcome, Reason
+from hostemu.scenario.derive import list_of, power_settings
 from hostemu.sim.world import World
 from tests.sim.builders import ends, play, scenario
 
@@ -100,7 +101,7 @@ def test_terminals_are_on_when_their_power_cycle_says_so() -> None:
     world = play(FLEET)
     plan = world.plan
     for device_id, account in world.center.accounts.items():
-        cycle = PowerCycle(plan.power, plan.seed, device_id - 1)
+        cycle = PowerCycle(power_settings(plan.scenario), plan.seed, device_id - 1)
         # The Request came 2 delays and some nanoseconds before the report did; the terminal must have been on then.
         stored_at_ns = account.at_ns + 20_000_000
         assert cycle.advance(stored_at_ns - 30_000_000), device_id
@@ -108,7 +109,7 @@ def test_terminals_are_on_when_their_power_cycle_says_so() -> None:
 
 def test_lists_are_dealt_out_in_order() -> None:
     world = play({**FLEET, "power.phase": "on"})
-    assert [list(world.plan.list_of(program)) for program in range(3)] == [
+    assert [list(list_of(world.plan.scenario, program)) for program in range(3)] == [
         list(range(25)),
         list(range(25, 50)),
         list(range(50, 60)),
