@@ -50,17 +50,52 @@ def test_the_condition_is_asked_again_until_it_holds() -> None:
     assert next(answers, None) is None
 
 
-def test_waiting_for_what_never_comes_ends_at_the_deadline() -> None:
-    deadline = Deadline.after(0.02, "what never comes")
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.slept_s: list[float] = []
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self.now_ns += round(seconds * 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that deadlines go by in this test."""
+    clock = Clock()
+    monkeypatch.setattr("hostemu.base.deadline.time", clock)
+    return clock
+
+
+def test_the_moment_itself_is_too_late(clock: Clock) -> None:
     with pytest.raises(DeadlineExceeded):
-        deadline.wait_until(lambda: False, poll_s=60.0)
-    assert time.monotonic_ns() >= deadline.at_ns
+        Deadline(0, "the tide").check()
+    Deadline(1, "the tide").check()
+    assert Deadline(3_000_000_000, "the tide").left_s() == 3.0
 
 
-def test_the_condition_is_asked_a_last_time_after_the_last_pause() -> None:
+def test_between_two_looks_there_is_a_pause(clock: Clock) -> None:
+    Deadline.after(60.0, "the tide").wait_until(lambda: clock.now_ns >= 30_000_000, poll_s=0.01)
+    assert clock.slept_s == [0.01, 0.01, 0.01]
+
+
+def test_the_last_pause_ends_just_after_the_deadline_however_long_the_others_are(clock: Clock) -> None:
+    with pytest.raises(DeadlineExceeded):
+        Deadline.after(1.0, "what never comes").wait_until(lambda: False, poll_s=60.0)
+    assert 1.0 < clock.now_ns / 1e9 < 1.001
+    assert len(clock.slept_s) == 1
+
+
+def test_the_condition_is_asked_a_last_time_after_the_last_pause(clock: Clock) -> None:
     """What came true during the pause counts, although the moment has passed."""
-    deadline = Deadline.after(0.01, "the last look")
-    deadline.wait_until(lambda: deadline.left_s() == 0.0, poll_s=60.0)
+    deadline = Deadline.after(1.0, "the last look")
+    deadline.wait_until(lambda: clock.now_ns > deadline.at_ns, poll_s=60.0)
     assert deadline.left_s() == 0.0
 
 

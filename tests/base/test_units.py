@@ -79,12 +79,53 @@ def test_sizes_tell_decimal_from_binary_prefixes(text: str, value_bytes: int) ->
     assert parse_size_bytes(text) == value_bytes
 
 
+def test_every_unit_has_its_factor() -> None:
+    assert DURATION_NS == {
+        "ns": 1,
+        "us": 1_000,
+        "µs": 1_000,
+        "ms": 1_000_000,
+        "s": 1_000_000_000,
+        "min": 60_000_000_000,
+        "h": 3_600_000_000_000,
+    }
+    bits = {"bit": 1, "kbit": 1_000, "Kbit": 1_000, "Mbit": 1_000_000, "Gbit": 1_000_000_000}
+    assert {unit + per: factor for unit, factor in bits.items() for per in ("", "/s", "ps")} == RATE_BPS
+    assert SIZE_BYTES == {
+        "B": 1,
+        "kB": 1_000,
+        "KB": 1_000,
+        "MB": 1_000_000,
+        "GB": 1_000_000_000,
+        "KiB": 1_024,
+        "MiB": 1_048_576,
+        "GiB": 1_073_741_824,
+    }
+
+
 @pytest.mark.parametrize(
-    ("value_ns", "text"),
-    [(10_000_000, "10 ms"), (1_500_000_000, "1500 ms"), (60_000_000_000, "60 s"), (1, "1 ns"), (0, "0 ns")],
+    ("write", "value", "text"),
+    [
+        (format_duration_ns, 60_000_000_000, "60 s"),
+        (format_duration_ns, 1_500_000_000, "1500 ms"),
+        (format_duration_ns, 10_000_000, "10 ms"),
+        (format_duration_ns, 7_000, "7 us"),
+        (format_duration_ns, 1, "1 ns"),
+        (format_duration_ns, 0, "0 ns"),
+        (format_rate_bps, 3_000_000_000, "3 Gbit"),
+        (format_rate_bps, 100_000_000, "100 Mbit"),
+        (format_rate_bps, 64_000, "64 kbit"),
+        (format_rate_bps, 1_001, "1001 bit"),
+        (format_size_bytes, 2 << 30, "2 GiB"),
+        (format_size_bytes, 32 << 20, "32 MiB"),
+        (format_size_bytes, 5 << 10, "5 KiB"),
+        (format_size_bytes, 1_000, "1000 B"),
+    ],
 )
-def test_durations_are_written_in_the_largest_unit_that_is_whole(value_ns: int, text: str) -> None:
-    assert format_duration_ns(value_ns) == text
+def test_quantities_are_written_in_the_largest_unit_that_is_whole(
+    write: Callable[[int], str], value: int, text: str
+) -> None:
+    assert write(value) == text
 
 
 @pytest.mark.parametrize("parse", PARSERS)

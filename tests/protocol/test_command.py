@@ -203,7 +203,9 @@ def test_a_terminal_that_is_reported_twice_loses_the_list_but_not_what_was_store
 
 
 def test_what_is_lost_is_reported_as_failed_without_information() -> None:
-    (first, second, last) = job_in(JobState.RUNNING).broken(Reason.PROGRAM_LOST, 1600)
+    job = job_in(JobState.RUNNING)
+    (first, second, last) = job.broken(Reason.PROGRAM_LOST, 1600)
+    assert job.pending == {}
     assert first == Stored(Report(1, Outcome.FAILED, Reason.PROGRAM_LOST, 0, 0, b"", b""), 600)
     assert second == Stored(Report(2, Outcome.FAILED, Reason.PROGRAM_LOST, 0, 0, b"", b""), 600)
     assert last == Finished()

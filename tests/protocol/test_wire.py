@@ -160,6 +160,10 @@ def _both_refuse(frame: bytes, reason: Reason) -> None:
     assert caught.value.reason is reason
 
 
+def test_a_frame_has_at_most_16_kib() -> None:
+    assert MAX_FRAME_BYTES == 16_384
+
+
 def test_the_longest_frame_passes_and_one_byte_more_does_not() -> None:
     room = MAX_FRAME_BYTES - 4
     longest = Request(bytes(room))
@@ -222,7 +226,7 @@ def held_bytes(reader: FrameReader) -> int:
 def test_after_an_error_a_reader_gives_nothing_and_holds_nothing() -> None:
     """Where the next frame begins cannot be known; a peer that goes on must not fill memory."""
     reader = FrameReader()
-    assert reader.feed(encode(SECOND)) == [SECOND]
+    assert reader.feed(encode(SECOND) + b"\xff") == [SECOND]
     for _ in range(3):
         with pytest.raises(WireError) as caught:
             reader.feed(b"\xff" * 1000)
