@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
 
 from hostemu.base.deadline import Deadline
-from hostemu.base.errors import DeadlineExceeded
+from hostemu.base.errors import DeadlineExceeded, InputError
 
 STOP_S = 5.0
+HANG_UP_S = 0.5
+"""What a program may take to end by itself once its input has ended."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class GuestSpec:
 class Usage:
     """What a guest has used so far.
 
-    cpu_s: user and system time of its living programs.  rss_bytes: their resident memory, shared pages in full.
+    cpu_s: user and system time of its programs, ended ones included.
+    rss_bytes: resident memory of its living programs, shared pages in full.
     rx, tx: traffic of its NICs, as the guest's own kernel counted it.
     """
 
@@ -81,6 +85,15 @@ class Probe:
     fix: str = ""
 
 
+@dataclass(frozen=True)
+class ProcessUsage:
+    """What a program and its descendants have used so far.  maxrss_bytes: the peak of the largest of them."""
+
+    cpu_s: float = 0.0
+    rss_bytes: int = 0
+    maxrss_bytes: int = 0
+
+
 class GuestProcess(ABC):
     """A program that runs in a guest; a context manager that stops it."""
 
@@ -103,26 +116,26 @@ class GuestProcess(ABC):
     def kill(self) -> None:
         """End it and all its descendants (SIGKILL); harmless when it has ended."""
 
+    @abstractmethod
+    def usage(self) -> ProcessUsage:
+        """What it has used until now, or until its end."""
+
     def stop(self, grace_s: float = STOP_S) -> int:
         """The ladder: close its input, SIGTERM, SIGKILL; returns the exit status.  Again is harmless."""
-        self.stdin.close()
-        for step in (None, self.terminate, self.kill):
-            if step is not None:
-                step()
-            deadline = Deadline.after(grace_s / 2, "the program to end")
-            while self.poll() is None and deadline.left_s():
-                self._pause(deadline)
-            status = self.poll()
-            if status is not None:
-                return status
+        with suppress(BrokenPipeError):
+            self.stdin.close()
+        for step, patience_s in ((self.poll, HANG_UP_S), (self.terminate, grace_s), (self.kill, grace_s)):
+            step()
+            if self._ends_within(min(patience_s, grace_s)):
+                break
         return self.wait(Deadline.after(grace_s, "a killed program to be gone"))
 
-    def _pause(self, deadline: Deadline) -> None:
-        """Wait a moment for its end."""
+    def _ends_within(self, seconds: float) -> bool:
         try:
-            self.wait(Deadline.after(min(0.05, deadline.left_s()), "the program to end"))
+            self.wait(Deadline.after(seconds, "the program to end"))
         except DeadlineExceeded:
-            return
+            return False
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -169,7 +182,7 @@ class Guest(ABC):
 
     @abstractmethod
     def put(self, local: Path, remote: str) -> None:
-        """Copy a file of the host's into the guest; relative paths are below the guest's own folder."""
+        """Copy a file of the host's below the guest's own folder; InputError when it leads out of there."""
 
     @abstractmethod
     def get(self, remote: str, local: Path) -> None:
@@ -206,6 +219,14 @@ class Guest(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def inner_path(remote: str) -> PurePosixPath:
+    """The path of a file below a guest's own folder; InputError when it leads out of there."""
+    path = PurePosixPath(remote)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise InputError("not a file of a guest's own", expected="a relative path without ..", found=repr(remote))
+    return path
 
 
 class Backend(ABC):

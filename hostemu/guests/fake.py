@@ -12,7 +12,18 @@ from pathlib import Path
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed, DeadlineExceeded, GuestError, InputError
-from hostemu.guests.api import STOP_S, Backend, Finished, Guest, GuestProcess, GuestSpec, Probe, Usage
+from hostemu.guests.api import (
+    STOP_S,
+    Backend,
+    Finished,
+    Guest,
+    GuestProcess,
+    GuestSpec,
+    Probe,
+    ProcessUsage,
+    Usage,
+    inner_path,
+)
 
 POLL_S = 0.005
 
@@ -57,6 +68,9 @@ class FakeProcess(GuestProcess):
 
     def kill(self) -> None:
         self._end(137)
+
+    def usage(self) -> ProcessUsage:
+        return ProcessUsage()
 
     def _end(self, status: int) -> None:
         if self._status is None:
@@ -166,7 +180,7 @@ class FakeGuest(Guest):
 
     def put(self, local: Path, remote: str) -> None:
         self._use()
-        self.files[remote] = local.read_bytes()
+        self.files[str(inner_path(remote))] = local.read_bytes()
 
     def get(self, remote: str, local: Path) -> None:
         self._use()

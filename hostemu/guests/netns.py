@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
 
 from hostemu.base.deadline import Deadline
-from hostemu.base.errors import CommandFailed, DeadlineExceeded, GuestError, InputError
-from hostemu.guests.api import STOP_S, Backend, Finished, Guest, GuestProcess, GuestSpec, Probe, Usage
-from hostemu.guests.processes import NamespaceProcess, command, cpu_and_memory, environment
+from hostemu.base.errors import CommandFailed, GuestError, InputError
+from hostemu.guests.api import STOP_S, Backend, Finished, Guest, GuestProcess, GuestSpec, Probe, Usage, inner_path
+from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProcess, NamespaceProgram, number_here
 from hostemu.lab import NetNamespace, Nic, nic_kind
 
-TOOLS = ("nsenter", "unshare")
 _TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)
 
 
@@ -29,6 +28,7 @@ class NetnsGuest(Guest):
         self._namespace: NetNamespace | None = None
         self._nics: dict[str, Nic] = {}
         self._programs: list[NamespaceProcess] = []
+        self._ended_cpu_s = 0.0
 
     def start(self, deadline: Deadline) -> None:
         if self._namespace is not None:
@@ -71,9 +71,19 @@ class NetnsGuest(Guest):
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
     ) -> GuestProcess:
         namespace = self._running()
-        program = NamespaceProcess(namespace.fd, argv, env, log, self._workdir)
+        try:
+            program = NamespaceProcess(namespace, argv, env, log, self._workdir)
+        except OSError as error:
+            raise CommandFailed(f"guest {self.spec.name} cannot start {argv[0]}", found=str(error)) from error
+        self._forget_ended()
         self._programs.append(program)
         return program
+
+    def _forget_ended(self) -> None:
+        """Keep of the programs that have ended but their CPU time."""
+        for program in [known for known in self._programs if known.poll() is not None]:
+            self._ended_cpu_s += program.usage().cpu_s
+            self._programs.remove(program)
 
     def run(
         self,
@@ -84,34 +94,37 @@ class NetnsGuest(Guest):
         stdin: bytes = b"",
         check: bool = True,
     ) -> Finished:
-        namespace = self._running()
-        popen = subprocess.Popen(
-            command(namespace.fd, argv),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(namespace.fd,),
-            env=environment(env),
-            cwd=self._workdir,
-        )
-        with popen:
-            try:
-                stdout, stderr = popen.communicate(stdin, timeout=deadline.left_s())
-            except subprocess.TimeoutExpired:
-                raise DeadlineExceeded(f"gave up waiting for {deadline.what}", found=" ".join(argv)) from None
-            finally:
-                popen.kill()
-        status = popen.returncode if popen.returncode >= 0 else 128 - popen.returncode
-        finished = Finished(tuple(argv), status, stdout, stderr)
-        if check and status:
+        finished = self._finish(self._running(), argv, env, stdin, deadline)
+        if check and finished.exit_status:
             raise command_failed(self.spec.name, finished)
         return finished
 
+    def _finish(
+        self,
+        namespace: NetNamespace,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        stdin: bytes,
+        deadline: Deadline,
+    ) -> Finished:
+        with ExitStack() as stack:
+            given, out, err = (stack.enter_context(_memory_file(name)) for name in ("stdin", "stdout", "stderr"))
+            given.write(stdin)
+            given.seek(0)
+            try:
+                program = NamespaceProgram(namespace, argv, env, self._workdir, stdin=given, stdout=out, stderr=err)
+            except OSError as error:
+                return Finished(tuple(argv), NO_SUCH_PROGRAM, b"", str(error).encode())
+            stack.callback(program.end)
+            status = program.wait(deadline)
+            self._ended_cpu_s += program.usage().cpu_s
+            return Finished(tuple(argv), status, _content(out), _content(err))
+
     def put(self, local: Path, remote: str) -> None:
-        self._copy(lambda: shutil.copy(local, self._workdir / remote))
+        self._copy(lambda: shutil.copy(local, self._workdir / inner_path(remote)))
 
     def get(self, remote: str, local: Path) -> None:
-        self._copy(lambda: shutil.copy(self._workdir / remote, local))
+        self._copy(lambda: shutil.copy(self._workdir / inner_path(remote), local))
 
     def _copy(self, copy: Callable[[], object]) -> None:
         self._running()
@@ -145,18 +158,22 @@ class NetnsGuest(Guest):
 
     def _signal(self, number: signal.Signals) -> None:
         self._running()
-        for pid in self._pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+        told: set[int] = set()
+        while new := set(self._pids()) - told:  # until there are none that were born meanwhile
+            for pid in new:
+                with suppress(OSError):
+                    os.kill(number_here(pid), number)
+            told |= new
 
     def _pids(self) -> list[int]:
         return [pid for program in self._programs for pid in program.pids()]
 
     def usage(self) -> Usage:
         namespace = self._running()
-        cpu_s, rss_bytes = cpu_and_memory(self._pids())
+        used = [program.usage() for program in self._programs]
+        cpu_s = self._ended_cpu_s + sum(item.cpu_s for item in used)
         traffic = namespace.call(lambda: _traffic(set(self._nics)))
-        return Usage(cpu_s=cpu_s, rss_bytes=rss_bytes, **traffic)
+        return Usage(cpu_s=cpu_s, rss_bytes=sum(item.rss_bytes for item in used), **traffic)
 
     def stop(self, grace_s: float = STOP_S) -> None:
         for program in self._programs:
@@ -183,6 +200,15 @@ def command_failed(guest: str, finished: Finished) -> CommandFailed:
     )
 
 
+def _memory_file(name: str) -> FileIO:
+    return FileIO(os.memfd_create(name), "r+")
+
+
+def _content(file: FileIO) -> bytes:
+    # The program's descriptor and ours share one position: read from the start without moving it.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
 def _traffic(names: set[str]) -> dict[str, int]:
     """Counters of these interfaces of the calling thread's namespace, added up."""
     total = dict.fromkeys(_TRAFFIC_COLUMNS, 0)
@@ -201,9 +227,6 @@ class NetnsBackend(Backend):
     name = "netns"
 
     def probe(self) -> Probe:
-        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-        if missing:
-            return Probe(False, f"not found: {', '.join(missing)}", "install the package util-linux")
         try:
             with NetNamespace() as namespace:
                 nic = namespace.open_nic("probe0", "02:00:00:00:00:01")

@@ -1,7 +1,7 @@
 """The lab's first processes: `python -m hostemu.lab.enter PARENT LIFELINE REPORT`, run by `sandbox`.
 
 entry process   makes the namespaces, waits for process 1; ends when the lifeline is cut
-process 1       mounts /proc, raises loopback, starts the worker, reaps whatever is orphaned
+process 1       mounts /proc, /sys and /dev/shm, raises loopback, starts the worker, reaps whatever is orphaned
 worker          calls the function that the order on standard input names
 """
 
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from hostemu.lab import kernel
+from hostemu.lab.mounts import mount_own
 from hostemu.lab.rtnetlink import raise_loopback
 from hostemu.lab.worker import work
 
@@ -25,7 +26,6 @@ NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 )
 FORWARDED = (signal.SIGTERM, signal.SIGINT)
-PROC_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 
 
 def main() -> NoReturn:
@@ -120,8 +120,7 @@ def _process_1(fds: tuple[int, int, int], report_fd: int, order: bytes) -> int:
     if _broken(bond_fd):
         return 128 + signal.SIGKILL
     os.close(bond_fd)
-    with contextlib.suppress(OSError):  # a container may forbid it; the host's /proc will do
-        kernel.mount("proc", "/proc", "proc", PROC_FLAGS)
+    mount_own()
     raise_loopback()
     worker = _fork(lambda: work(report_fd, order))
     os.close(report_fd)

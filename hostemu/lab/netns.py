@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hostemu.lab import kernel, rtnetlink
 from hostemu.lab.nic import Nic, check_kind, nic_kind, open_tap, open_veth
 from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
 
 T = TypeVar("T")
+
+QUIET = {
+    f"net.ipv6.conf.{scope}.{name}": value
+    for scope in ("all", "default")
+    for name, value in (
+        ("accept_ra", "0"),
+        ("router_solicitations", "0"),
+        ("dad_transmits", "0"),
+        ("addr_gen_mode", "1"),
+    )
+}
+"""A guest is silent until spoken to, and has only the addresses that it was given.  Linux: networking/ip-sysctl."""
 
 
 def _in_thread(function: Callable[[], T]) -> T:
@@ -58,6 +71,7 @@ class NetNamespace:
             route = RouteSocket()
             undo.callback(route.close)
             route.request([rtnetlink.set_link(LOOPBACK, up=True)])
+            _write_sysctls(QUIET)
             undo.pop_all()
             return fd, route
 
@@ -125,11 +139,23 @@ class NetNamespace:
 
     def set_sysctls(self, values: Mapping[str, str]) -> list[str]:
         """Write these of the namespace's settings; returns those that this kernel or user may not set."""
+        return self.call(lambda: _write_sysctls(values))
 
-        def write() -> list[str]:
-            return [name for name, value in values.items() if not _write_sysctl(name, value)]
+    def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a program inside, as the first of a process namespace of its own: its descendants end with it.
 
-        return self.call(write)
+        options: those of subprocess.Popen.  OSError when there is no such program.
+        """
+
+        def start() -> subprocess.Popen[bytes]:
+            kernel.unshare(kernel.CLONE_NEWPID)
+            return subprocess.Popen(argv, **options)
+
+        return self.call(start)
+
+
+def _write_sysctls(values: Mapping[str, str]) -> list[str]:
+    return [name for name, value in values.items() if not _write_sysctl(name, value)]
 
 
 def _write_sysctl(name: str, value: str) -> bool:

@@ -60,6 +60,8 @@ def work(report_fd: int, order: bytes) -> int:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second request must not break into giving things back
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Interrupted
 
 

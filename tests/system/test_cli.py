@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,21 @@ LAB, LAB_REASON, _ = lab_possible()
 needs_lab = pytest.mark.skipif(not LAB, reason=f"no lab on this machine: {LAB_REASON}")
 
 
-def hostemu(*arguments: str, cwd: Path, limit_s: float = 240, **options: Any) -> subprocess.CompletedProcess[str]:
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def hostemu(*arguments: str, cwd: Path, limit_s: float = 240) -> subprocess.CompletedProcess[str]:
     """Run `hostemu ARGUMENTS` in `cwd`."""
-    command = [sys.executable, "-m", "hostemu", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=limit_s, check=False, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "hostemu", *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+        check=False,
+    )
 
 
 def test_version_and_help(tmp_path: Path) -> None:

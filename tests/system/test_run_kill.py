@@ -15,6 +15,7 @@ from hostemu.base.deadline import Deadline
 from hostemu.lab import lab_possible
 from hostemu.protocol.reasons import Outcome
 from hostemu.records import read_record
+from tests.system.test_cli import ENVIRONMENT
 
 LAB, LAB_REASON, _ = lab_possible()
 pytestmark = pytest.mark.skipif(not LAB, reason=f"no lab on this machine: {LAB_REASON}")
@@ -41,7 +42,7 @@ def marked(mark: str) -> list[int]:
 def long_run(tmp_path: Path) -> subprocess.Popen[bytes]:
     """A run of some 30 s that has written its first checkpoint."""
     command = [sys.executable, "-m", "hostemu", "run", "smoke", *SLOW]
-    environment = {**os.environ, MARK: str(tmp_path)}
+    environment = {**ENVIRONMENT, MARK: str(tmp_path)}
     run = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
