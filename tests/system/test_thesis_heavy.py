@@ -18,6 +18,13 @@ pytestmark = [
 ]
 
 TOLERANCE = 0.05
+LAST_TERMINAL_TOLERANCE = 0.10
+"""The time of one run is that of its last terminal: an extreme value, which scatters more than any quantile."""
+
+
+def relative(twin: float, real: float) -> float:
+    """How far the prediction is off."""
+    return abs(twin / real - 1)
 
 
 def test_the_twin_predicts_the_measured_time(tmp_path: Path) -> None:
@@ -31,5 +38,7 @@ def test_the_twin_predicts_the_measured_time(tmp_path: Path) -> None:
     twin = json.loads(simulated.stdout)
     print(f"measured {real['makespan_s']:.1f} s, simulated {twin['makespan_s']:.1f} s")
     assert real["retrieved"] + sum(real["failed"].values()) == real["terminals"] == 3200
-    assert abs(twin["makespan_s"] / real["makespan_s"] - 1) <= TOLERANCE
-    assert abs(twin["attempts"]["mean"] / real["attempts"]["mean"] - 1) <= TOLERANCE
+    assert relative(twin["makespan_s"], real["makespan_s"]) <= LAST_TERMINAL_TOLERANCE
+    for name in ("p50", "p90", "p99"):
+        assert relative(twin["time_to_retrieve_s"][name], real["time_to_retrieve_s"][name]) <= TOLERANCE
+    assert relative(twin["attempts"]["mean"], real["attempts"]["mean"]) <= TOLERANCE
