@@ -19,7 +19,7 @@ test-heavy: $(VENV)/.test-ready
 
 bench: $(VENV)/.test-ready
 	tools/system-packages iperf3
-	$(BIN)/python -m pytest -m bench -s
+	tools/benchmarks $(BIN)/python
 
 # Plays both thesis scenarios unscaled, three seeds each (about 25 minutes, on a machine that does nothing else).
 results: $(VENV)/.ready
