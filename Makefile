@@ -11,14 +11,14 @@ demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
 
 test: $(VENV)/.test-ready
-	tools/system-packages iperf3
+	tools/system-packages ip iperf3
 	$(BIN)/python -m pytest -m "not heavy and not bench"
 
 test-heavy: $(VENV)/.test-ready
 	$(BIN)/python -m pytest -m "heavy"
 
 bench: $(VENV)/.test-ready
-	tools/system-packages iperf3
+	tools/system-packages ip iperf3
 	tools/benchmarks $(BIN)/python
 
 # Plays both thesis scenarios unscaled, three seeds each (about 25 minutes, on a machine that does nothing else).

@@ -25,6 +25,7 @@ from hostemu.lab.worker import work
 NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 )
+HOST_CANNOT = 3
 FORWARDED = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -34,7 +35,11 @@ def main() -> NoReturn:
     kernel.die_with_parent(parent)
     order = sys.stdin.buffer.read()
     _close_stdin()
-    make_namespaces()
+    try:
+        make_namespaces()
+    except OSError as error:
+        sys.stderr.write(f"hostemu: {error}\n")
+        os._exit(HOST_CANNOT)
     bond_fd, own_bond_fd = os.pipe()  # broken when this process ends
     first = _fork(lambda: _process_1((bond_fd, own_bond_fd, lifeline_fd), report_fd, order))
     os.close(report_fd)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hostemu import __version__
-from hostemu.base.errors import InputError
-from hostemu.lab import call_in_lab
+from hostemu.base.errors import HostError, InputError
+from hostemu.guests import backend as find_backend
+from hostemu.lab import call_in_lab, lab_possible
 from hostemu.measure.costs import NO_COSTS, load_costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
@@ -51,9 +52,21 @@ def _run_folder(output: Path, scenario: Scenario, kind: str, time_scale: float) 
         ) from error
 
 
+def _require_lab() -> None:
+    """HostError, with the reason and what to do, where no lab can be made."""
+    possible, reason, fix = lab_possible()
+    if not possible:
+        raise HostError("this machine does not let a lab be made", found=reason, hint=fix)
+
+
 def play_real(scenario: Scenario, backend: str, output: Path, time_scale: float, on_event: OnEvent) -> Result:
-    """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns."""
+    """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns.
+
+    InputError and HostError come before anything is made.
+    """
     plan_layout(scenario)
+    find_backend(backend)
+    _require_lab()
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {

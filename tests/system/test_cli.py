@@ -149,3 +149,21 @@ def test_an_ordinary_user_can_run_too() -> None:
         result = json.loads((home / "run.json").read_text())
         assert result["retrieved"] == 40, done.stderr
         assert result["host"]["root"] is False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to forbid namespaces")
+@pytest.mark.skipif(bool(unprivileged.impossible()), reason=unprivileged.impossible())
+def test_where_no_lab_can_be_made_the_reason_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "here").mkdir()
+    # Whoever is in a chroot may make no user namespace; without CAP_SYS_ADMIN, no other one either.
+    inside = f"cd '{tmp_path}/here' && exec '{sys.executable}' -m hostemu \"$@\""
+    drop = "setpriv --bounding-set=-sys_admin,-sys_chroot --inh-caps=-all"
+    script = f"mount --rbind / '{tmp_path}/root' && exec chroot '{tmp_path}/root' {drop} sh -c \"$0\" sh \"$@\""
+    for arguments in (["run", "smoke"], ["demo"], ["doctor"]):
+        command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, inside, *arguments]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 3, done.stderr
+        assert "Operation not permitted" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert list((tmp_path / "here").iterdir()) == []
