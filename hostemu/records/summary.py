@@ -19,6 +19,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
     attempts = terminals["attempts"]
     return {
         "scenario": record.scenario_name,
+        "scenario_text": record.scenario_text,
         "mode": record.mode,
         "backend": record.backend,
         "engine": record.engine,

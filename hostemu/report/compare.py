@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hostemu.base.resources import data_file
 from hostemu.report.statistics import Estimate
+from hostemu.report.variants import changes, identity
 
 Summary = dict[str, Any]
 JSON = dict[str, Any]
@@ -53,24 +54,29 @@ def published_row(scenario: str) -> JSON | None:
 
 
 def compare(summaries: Iterable[Summary]) -> list[JSON]:
-    """One comparison per scenario: published, measured and simulated values and their difference.
+    """One comparison per experiment: published, measured and simulated values and their difference.
+
+    Runs of one scenario with different settings are different experiments; the seed makes no difference.
 
     Invalid runs are listed, and left out of the means unless there are no others; incomplete ones always.
     """
-    by_scenario: dict[str, list[Summary]] = {}
+    experiments: dict[str, list[Summary]] = {}
     for summary in summaries:
         run = {**summary, "failed_total": sum(summary["failed"].values())}
-        by_scenario.setdefault(run["scenario"], []).append(run)
-    return [_compare_one(name, runs) for name, runs in by_scenario.items()]
+        experiments.setdefault(identity(run["scenario_text"]), []).append(run)
+    return [_compare_one(runs) for runs in experiments.values()]
 
 
-def _compare_one(scenario: str, runs: Sequence[Summary]) -> JSON:
+def _compare_one(runs: Sequence[Summary]) -> JSON:
+    scenario = runs[0]["scenario"]
+    changed = changes(scenario, runs[0]["scenario_text"])
     measured, left_out_real = _usable([run for run in runs if run["mode"] != "simulated"])
     simulated, left_out_twin = _usable([run for run in runs if run["mode"] == "simulated"])
     left_out = [*left_out_real, *left_out_twin]
-    published = published_row(scenario)
+    published = None if changed else published_row(scenario)
     return {
         "scenario": scenario,
+        "changed": changed,
         "published": published,
         "runs": {"measured": len(measured), "simulated": len(simulated)},
         "backends": sorted({run["backend"] for run in measured}),
@@ -158,6 +164,8 @@ HEADINGS = ("", "published (2008)", "measured here", "simulated", "simulated −
 def _notes(comparison: JSON) -> list[str]:
     notes = []
     published = comparison["published"]
+    if comparison["changed"]:
+        notes.append(f"with {', '.join(comparison['changed'])}")
     if published is not None:
         notes.append(f"published: row {published['row']}, failures as printed: {published['failed_as_printed']}")
     if comparison["backends"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,14 +10,22 @@ from rich.console import Console
 
 from hostemu.report.compare import as_markdown, as_table, compare, published_row
 from hostemu.report.statistics import Estimate
+from hostemu.scenario import load_scenario
 
 
 def run(
-    mode: str, time_s: float, *, seed: int = 1, verdict: Any = "valid", scenario: str = "thesis-qemu"
+    mode: str,
+    time_s: float,
+    *,
+    seed: int = 1,
+    verdict: Any = "valid",
+    scenario: str = "thesis-qemu",
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A summary as `hostemu.records.summary` gives it."""
     return {
         "scenario": scenario,
+        "scenario_text": load_scenario(scenario, [f"seed={seed}", *overrides]).to_toml(),
         "mode": mode,
         "backend": "netns" if mode == "real" else "",
         "terminals": 3200,
@@ -67,8 +76,8 @@ def test_an_invalid_run_is_left_out_and_named() -> None:
 
 
 def test_scenarios_are_not_mixed() -> None:
-    comparisons = compare([run("real", 1.0), run("real", 2.0, scenario="other")])
-    assert [comparison["scenario"] for comparison in comparisons] == ["thesis-qemu", "other"]
+    comparisons = compare([run("real", 1.0), run("real", 2.0, scenario="smoke")])
+    assert [comparison["scenario"] for comparison in comparisons] == ["thesis-qemu", "smoke"]
     assert comparisons[1]["published"] is None
 
 
@@ -99,3 +108,12 @@ def test_an_incomplete_run_is_never_shown() -> None:
     (comparison,) = compare([{**run("real", 900.0), "complete": False}, run("simulated", 205.0)])
     assert row(comparison, "time, s")["measured"] is None
     assert comparison["left_out"][0]["why"] == ["the run did not finish"]
+
+
+def test_a_changed_scenario_is_another_experiment_without_a_published_row() -> None:
+    changed = run("simulated", 90.0, overrides=["fleet.terminals=100", "retrieval.retry.interval=1 s"])
+    first, second = compare([run("real", 200.0), changed, run("simulated", 201.0, seed=9)])
+    assert (first["runs"], first["changed"]) == ({"measured": 1, "simulated": 1}, [])
+    assert second["published"] is None
+    assert second["changed"] == ["fleet.terminals=100", "retrieval.retry.interval=1 s"]
+    assert "with fleet.terminals=100" in as_markdown(second)
