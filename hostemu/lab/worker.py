@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -12,9 +13,19 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from hostemu.base.errors import HostemuError
+from hostemu.base.errors import HostemuError, HostError
 
 Emit = Callable[[dict[str, Any]], None]
+
+
+EXHAUSTION = {
+    errno.ENOMEM: ("memory", "free some, raise limits (ulimit -v), or play a smaller fleet"),
+    errno.EMFILE: ("open files", "raise the limit (ulimit -Hn), or play a smaller fleet"),
+    errno.ENFILE: ("open files", "raise fs.file-max, or play a smaller fleet"),
+    errno.ENOSPC: ("space", "free some disk space, or raise the kernel's limits on namespaces (user.max_*)"),
+    errno.EAGAIN: ("processes", "raise the limit (ulimit -u), or play a smaller fleet"),
+}
+"""Errors by which a kernel says that there is no more of something: of what, and what to do."""
 
 
 class Interrupted(BaseException):
@@ -49,14 +60,33 @@ def work(report_fd: int, order: bytes) -> int:
     except HostemuError as error:
         reporter.send("error", as_json(error))
         return error.exit_code
+    except (MemoryError, OSError) as error:
+        reporter.send("error", _unexpected(error) if is_fault(error) else as_json(exhausted(error)))
+        return 1 if is_fault(error) else HostError.exit_code
     except Interrupted:
         reporter.send("error", {"type": "RunError", "message": "the run was interrupted"})
         return 128 + signal.SIGTERM
     except Exception as error:
-        message = f"unexpected {type(error).__name__}: {error}"
-        reporter.send("error", {"type": "RunError", "message": message, "found": traceback.format_exc().strip()})
+        reporter.send("error", _unexpected(error))
         return 1
     return 0
+
+
+def _unexpected(error: Exception) -> dict[str, str]:
+    """An error that nobody foresaw, with where it came from."""
+    message = f"unexpected {type(error).__name__}: {error}"
+    return {"type": "RunError", "message": message, "found": traceback.format_exc().strip()}
+
+
+def is_fault(error: MemoryError | OSError) -> bool:
+    """Whether it is the program's fault, and not that of a machine that has run out of something."""
+    return isinstance(error, OSError) and error.errno not in EXHAUSTION
+
+
+def exhausted(error: MemoryError | OSError) -> HostError:
+    """What the machine has run out of, and what to do."""
+    what, hint = EXHAUSTION[errno.ENOMEM if isinstance(error, MemoryError) else error.errno or errno.ENOMEM]
+    return HostError(f"this machine has run out of {what}", found=str(error) or "no memory", hint=hint)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -184,7 +184,8 @@ def _notes(comparison: JSON) -> list[str]:
 
 def as_table(comparison: JSON) -> Table:
     """The comparison for a terminal."""
-    table = Table(title=f"Table 5: {comparison['scenario']}", caption="\n".join(_notes(comparison)))
+    prefix = "" if comparison["published"] is None else "Table 5 of the thesis: "
+    table = Table(title=prefix + comparison["scenario"], caption="\n".join(_notes(comparison)))
     table.caption_justify = "left"
     for heading in HEADINGS:
         table.add_column(heading, justify="right" if heading else "left", overflow="fold")
