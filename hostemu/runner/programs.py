@@ -53,10 +53,11 @@ class Program:
     def died(self) -> GuestError:
         """The error that says that this program ended too early."""
         tail = self.log.read_text(errors="replace").strip().splitlines()[-3:] if self.log.exists() else []
+        said = self.events.get("error", {}).get("message")
         return GuestError(
             f"program {self.name} ended before the run was over",
             expected="a running program",
-            found=" | ".join(tail) or "no message from it",
+            found=said or " | ".join(tail) or "no message from it",
             log=self.log,
         )
 

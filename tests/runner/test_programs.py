@@ -74,3 +74,12 @@ def test_a_program_that_ends_early_is_named_with_the_last_lines_of_its_log(group
     assert "the reason" in str(caught.value)
     with pytest.raises(GuestError, match="first"):
         first.send({"do": "start"})
+
+
+def test_the_last_word_of_a_program_goes_before_its_log(group: ProgramGroup) -> None:
+    second = group.programs[1]
+    say(second, {"event": "error", "message": "the disk is full"})
+    assert [event["event"] for _, event in group.poll(1)] == ["error"]
+    second.process.kill()
+    with pytest.raises(GuestError, match="the disk is full"):
+        list(group.poll(1))

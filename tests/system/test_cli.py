@@ -167,3 +167,17 @@ def test_where_no_lab_can_be_made_the_reason_is_told_and_nothing_is_left(tmp_pat
         assert "Operation not permitted" in done.stderr
         assert "Traceback" not in done.stderr
     assert list((tmp_path / "here").iterdir()) == []
+
+
+@needs_lab
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+@pytest.mark.skipif(bool(unprivileged.impossible()), reason=unprivileged.impossible())
+@pytest.mark.parametrize("size", ["20k", "90k"])
+def test_a_full_disk_is_named(tmp_path: Path, size: str) -> None:
+    script = f"mount -t tmpfs -o size={size} tmpfs '{tmp_path}' && exec \"$@\""
+    run = [sys.executable, "-m", "hostemu", "run", "smoke", "--output", str(tmp_path)]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", *run]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode in (1, 3), done.stderr
+    assert "space" in done.stderr or "disk" in done.stderr
+    assert "Traceback" not in done.stderr
