@@ -53,23 +53,29 @@ def work(report_fd: int, order: bytes) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     _raise_file_limit()
+    kind, value, status = _outcome(order, reporter)
+    _ignore_interrupts()  # whoever has the outcome may end us at once
+    reporter.send(kind, value)
+    return status
+
+
+def _outcome(order: bytes, reporter: Reporter) -> tuple[str, Any, int]:
+    """Make the call; returns what is to be reported, and the exit status."""
     try:
         call = json.loads(order)
         result = find(call["target"])(call["argument"], lambda event: reporter.send("event", event))
-        reporter.send("result", result)
+        json.dumps(result)  # a result that is no JSON is an error like any other
+        return "result", result, 0
     except HostemuError as error:
-        reporter.send("error", as_json(error))
-        return error.exit_code
-    except (MemoryError, OSError) as error:
-        reporter.send("error", _unexpected(error) if is_fault(error) else as_json(exhausted(error)))
-        return 1 if is_fault(error) else HostError.exit_code
+        return "error", as_json(error), error.exit_code
     except Interrupted:
-        reporter.send("error", {"type": "RunError", "message": "the run was interrupted"})
-        return 128 + signal.SIGTERM
+        return "error", {"type": "RunError", "message": "the run was interrupted"}, 128 + signal.SIGTERM
+    except (MemoryError, OSError) as error:
+        if is_fault(error):
+            return "error", _unexpected(error), 1
+        return "error", as_json(exhausted(error)), HostError.exit_code
     except Exception as error:
-        reporter.send("error", _unexpected(error))
-        return 1
-    return 0
+        return "error", _unexpected(error), 1
 
 
 def _unexpected(error: Exception) -> dict[str, str]:
@@ -90,9 +96,13 @@ def exhausted(error: MemoryError | OSError) -> HostError:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second request must not break into giving things back
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _ignore_interrupts()  # a second request must not break into giving things back
     raise Interrupted
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _raise_file_limit() -> None:
