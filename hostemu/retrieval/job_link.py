@@ -44,12 +44,10 @@ class JobLink:
         self._reader = FrameReader()
         self._link: Link | None = None
         self._connecting: socket.socket | None = None
-        self._connect_until_ns = 0
         self._is_finished = False
 
     def connect(self, until_ns: int) -> None:
         """Call the ISP server, again and again until `until_ns`."""
-        self._connect_until_ns = until_ns
         self._owner.reactor.call_at(until_ns, self._stop_connecting)
         self._try()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hostemu import __version__
-from hostemu.gine import EngineHealth, NamedLineCounters
+from hostemu.gine import EngineHealth, NamedLineCounters, NodeCounters
 from hostemu.guests.api import Usage
 from hostemu.protocol.reasons import Reason
 from hostemu.records import HOST, LINE_COUNTERS, PROGRESS, REFUSAL, TERMINAL, RunRecord
@@ -44,6 +44,7 @@ class Outputs:
 
     progress: list[tuple[int, int, int]] = field(default_factory=list)
     lines: Sequence[NamedLineCounters] = ()
+    nodes: Sequence[NodeCounters] = ()
     health: EngineHealth | None = None
     load: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Usage] = field(default_factory=dict)
@@ -76,6 +77,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
         progress=_rows(PROGRESS, outputs.progress),
         extra={
             "programs": {name: dict(result) for name, result in outputs.results.items()},
+            "nodes": [asdict(node) for node in outputs.nodes],
             "engine": {} if outputs.health is None else asdict(outputs.health),
             "load": dict(outputs.load),
         },

@@ -111,6 +111,7 @@ class RealRun:
         engine.stop()
         self._outputs.health = engine.health()
         self._outputs.lines = engine.line_counters()
+        self._outputs.nodes = engine.node_counters()
         self._outputs.problems += [f"emulator counters: {text}" for text in engine.imbalances()]
 
     def _guests(self) -> dict[str, Guest]:

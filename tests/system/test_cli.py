@@ -143,12 +143,21 @@ def test_an_ordinary_user_can_run_too() -> None:
         if not answer.stdout.startswith("True"):
             pytest.skip(f"no lab for an ordinary user: {answer.stdout}")
         assert "ordinary user" in answer.stdout
-        command = [sys.executable, "-m", "hostemu", "run", "smoke", "--json", "run.json"]
-        done = unprivileged.run(command, home=home, stage=stage, timeout=240)
-        assert (home / "run.json").exists(), done.stderr
-        result = json.loads((home / "run.json").read_text())
-        assert result["retrieved"] == 40, done.stderr
-        assert result["host"]["root"] is False
+        for tun, kind in ((False, "veth"), (True, "tap")):
+            doctor = unprivileged.run(
+                [sys.executable, "-m", "hostemu", "doctor", "--json", "-"],
+                home=home,
+                stage=stage,
+                tun=tun,
+                timeout=60,
+            )
+            assert f"namespaces with {kind} interfaces" in doctor.stdout, doctor.stderr
+            command = [sys.executable, "-m", "hostemu", "run", "smoke", "--json", f"{kind}.json"]
+            done = unprivileged.run(command, home=home, stage=stage, tun=tun, timeout=240)
+            assert (home / f"{kind}.json").exists(), done.stderr
+            result = json.loads((home / f"{kind}.json").read_text())
+            assert result["retrieved"] == 40, done.stderr
+            assert result["host"]["root"] is False
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to forbid namespaces")

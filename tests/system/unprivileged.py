@@ -46,11 +46,28 @@ def _opening_steps(stage: Path) -> Iterator[str]:
         yield f"mkdir -p {target} && mount --bind {shlex.quote(str(stage / str(number)))} {target}"
 
 
-def run(argv: Sequence[str], *, home: Path, stage: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command as an ordinary user in `home`, which becomes that user's; stage: a folder for mounts."""
+def _tun_steps(stage: Path, is_open: bool) -> Iterator[str]:
+    """Shell commands that let everybody open /dev/net/tun, as most distributions do, or only root."""
+    node = shlex.quote(str(stage / f"tun-{is_open}"))
+    yield f"mkdir -p {shlex.quote(str(stage))} && rm -f {node}"
+    yield f"mknod -m {'666' if is_open else '600'} {node} c 10 200 && mount --bind {node} /dev/net/tun"
+
+
+def run(
+    argv: Sequence[str], *, home: Path, stage: Path, tun: bool | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as an ordinary user in `home`, which becomes that user's; stage: a folder for mounts.
+
+    tun: whether this user may open /dev/net/tun; None: as the machine has it.
+    """
     shutil.chown(home, UID, UID)
     drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--no-new-privs", "--", *argv]
-    steps = [*_opening_steps(stage), f"cd {shlex.quote(str(home))}", f"exec {shlex.join(drop)}"]
+    steps = [
+        *([] if tun is None else _tun_steps(stage, tun)),
+        *_opening_steps(stage),
+        f"cd {shlex.quote(str(home))}",
+        f"exec {shlex.join(drop)}",
+    ]
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(home),
