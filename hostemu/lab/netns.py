@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from hostemu.lab import kernel, rtnetlink
-from hostemu.lab.nic import Nic, check_kind, nic_kind, open_tap, open_veth
+from hostemu.lab.nic import Nic, check_kind, nic_kind, open_cable, open_tap, open_veth
 from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
 
 T = TypeVar("T")
@@ -107,6 +107,16 @@ class NetNamespace:
         self.set_link(nic, up=True)
         return nic
 
+    def open_cable(self, name: str, mtu: int = 1500) -> Nic:
+        """A TAP in the namespace, up, for a virtualiser that runs here; its other end is the Nic's fd.
+
+        OSError where this process cannot make TAPs.
+        """
+        nic = self.call(lambda: open_cable(name))
+        self._undo.callback(os.close, nic.fd)
+        self._route.request([rtnetlink.set_link(nic.index, up=True, mtu=mtu)])
+        return nic
+
     def set_link(self, nic: Nic, *, up: bool) -> None:
         """Raise or lower an interface."""
         self._route.request([rtnetlink.set_link(nic.index, up=up)])
@@ -125,12 +135,9 @@ class NetNamespace:
         local_prefixes: networks whose every address is the namespace's own.  OSError when the kernel refuses one.
         """
         self._route.request(
-            [
-                *(rtnetlink.add_address(nic.index, address) for address in addresses),
-                *(rtnetlink.add_neighbour(nic.index, address, mac) for address, mac in neighbours),
-                *(rtnetlink.add_route(prefix, gateway, nic.index) for prefix, gateway in routes),
-                *(rtnetlink.add_local_prefix(prefix) for prefix in local_prefixes),
-            ]
+            rtnetlink.configure(
+                nic.index, addresses=addresses, neighbours=neighbours, routes=routes, local_prefixes=local_prefixes
+            )
         )
 
     def addresses(self) -> set[tuple[int, str]]:
