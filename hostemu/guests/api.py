@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from hostemu.base.deadline import Deadline
-from hostemu.base.errors import DeadlineExceeded, InputError
+from hostemu.base.errors import CommandFailed, DeadlineExceeded, InputError
 
 STOP_S = 5.0
 HANG_UP_S = 0.5
@@ -41,20 +41,33 @@ class NicSpec:
 
 @dataclass(frozen=True)
 class GuestSpec:
-    """A guest to be made.  memory_bytes: where the backend has memory of its own.  sysctls: set where possible."""
+    """A guest to be made.
+
+    sysctls: set where possible.  The rest is for guests with a kernel of their own:
+    memory_bytes: what it believes to have.
+    kernel: a kernel's file; None: the best that this machine has.
+    programs: what it needs beside the shell: path in the guest → file here; libraries come along.
+    is_copy: it may start as a copy of another that has booted, which is quicker and takes less memory.
+    shares: a folder of the host's that its programs write in; they then see the host's whole file system, read-only
+        but for this folder, in the place of the guest's own.
+    """
 
     name: str
     nics: tuple[NicSpec, ...] = ()
     memory_bytes: int = 32 << 20
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    kernel: Path | None = None
+    programs: Mapping[str, Path] = field(default_factory=dict)
+    is_copy: bool = False
+    shares: Path | None = None
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a guest has used so far.
+    """What a guest has used so far, of this machine.
 
-    cpu_s: user and system time of its programs, ended ones included.
-    rss_bytes: resident memory of its living programs, shared pages in full.
+    cpu_s: user and system time of its programs, ended ones included, or of the whole guest if it has a kernel.
+    rss_bytes: resident memory, shared pages in full, of its living programs or of the whole guest.
     rx, tx: traffic of its NICs, as the guest's own kernel counted it.
     """
 
@@ -208,6 +221,10 @@ class Guest(ABC):
     def usage(self) -> Usage:
         """What the guest has used so far."""
 
+    def clock_offset_ns(self) -> int:
+        """The guest's monotonic clock minus this process'; 0 where they are the same."""
+        return 0
+
     @abstractmethod
     def stop(self, grace_s: float = STOP_S) -> None:
         """End all programs, then the guest; nothing of it is left.  Again is harmless."""
@@ -229,10 +246,39 @@ def inner_path(remote: str) -> PurePosixPath:
     return path
 
 
+def command_failed(guest: str, finished: Finished) -> CommandFailed:
+    """The error of a command that ended badly in a living guest."""
+    tail = finished.stderr.decode(errors="replace").strip().splitlines()[-3:]
+    return CommandFailed(
+        f"in guest {guest}: {' '.join(finished.argv)}",
+        expected="exit status 0",
+        found=f"exit status {finished.exit_status}" + "".join(f" | {line}" for line in tail),
+    )
+
+
+_TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)
+
+
+def traffic(text: str, names: set[str]) -> dict[str, int]:
+    """The counters of these interfaces in a /proc/net/dev, added up."""
+    total = dict.fromkeys(_TRAFFIC_COLUMNS, 0)
+    for line in text.splitlines()[2:]:
+        name, _, counters = line.partition(":")
+        if name.strip() in names:
+            values = counters.split()
+            for key, column in _TRAFFIC_COLUMNS.items():
+                total[key] += int(values[column])
+    return total
+
+
 class Backend(ABC):
-    """A kind of guest."""
+    """A kind of guest.
+
+    has_own_kernel: its guests have memory, clock and file system of their own, too.
+    """
 
     name: str
+    has_own_kernel: bool = False
 
     @abstractmethod
     def probe(self) -> Probe:

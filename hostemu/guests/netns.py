@@ -6,17 +6,27 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed, GuestError, InputError
-from hostemu.guests.api import STOP_S, Backend, Finished, Guest, GuestProcess, GuestSpec, Probe, Usage, inner_path
-from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProcess, NamespaceProgram, number_here
+from hostemu.guests.api import (
+    STOP_S,
+    Backend,
+    Finished,
+    Guest,
+    GuestProcess,
+    GuestSpec,
+    Probe,
+    Usage,
+    command_failed,
+    inner_path,
+    traffic,
+)
+from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProcess, NamespaceProgram, signal_all
 from hostemu.lab import NetNamespace, Nic, nic_kind
-
-_TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)
 
 
 class NetnsGuest(Guest):
@@ -158,12 +168,7 @@ class NetnsGuest(Guest):
 
     def _signal(self, number: signal.Signals) -> None:
         self._running()
-        told: set[int] = set()
-        while new := set(self._pids()) - told:  # until there are none that were born meanwhile
-            for pid in new:
-                with suppress(OSError):
-                    os.kill(number_here(pid), number)
-            told |= new
+        signal_all(self._pids, number)
 
     def _pids(self) -> list[int]:
         return [pid for program in self._programs for pid in program.pids()]
@@ -172,8 +177,9 @@ class NetnsGuest(Guest):
         namespace = self._running()
         used = [program.usage() for program in self._programs]
         cpu_s = self._ended_cpu_s + sum(item.cpu_s for item in used)
-        traffic = namespace.call(lambda: _traffic(set(self._nics)))
-        return Usage(cpu_s=cpu_s, rss_bytes=sum(item.rss_bytes for item in used), **traffic)
+        counters = namespace.call(Path("/proc/thread-self/net/dev").read_text)
+        rss_bytes = sum(item.rss_bytes for item in used)
+        return Usage(cpu_s=cpu_s, rss_bytes=rss_bytes, **traffic(counters, set(self._nics)))
 
     def stop(self, grace_s: float = STOP_S) -> None:
         for program in self._programs:
@@ -190,16 +196,6 @@ class NetnsGuest(Guest):
         return self._namespace
 
 
-def command_failed(guest: str, finished: Finished) -> CommandFailed:
-    """The error of a command that ended badly in a living guest."""
-    tail = finished.stderr.decode(errors="replace").strip().splitlines()[-3:]
-    return CommandFailed(
-        f"in guest {guest}: {' '.join(finished.argv)}",
-        expected="exit status 0",
-        found=f"exit status {finished.exit_status}" + "".join(f" | {line}" for line in tail),
-    )
-
-
 def _memory_file(name: str) -> FileIO:
     return FileIO(os.memfd_create(name), "r+")
 
@@ -207,18 +203,6 @@ def _memory_file(name: str) -> FileIO:
 def _content(file: FileIO) -> bytes:
     # The program's descriptor and ours share one position: read from the start without moving it.
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
-
-
-def _traffic(names: set[str]) -> dict[str, int]:
-    """Counters of these interfaces of the calling thread's namespace, added up."""
-    total = dict.fromkeys(_TRAFFIC_COLUMNS, 0)
-    for line in Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]:
-        name, _, counters = line.partition(":")
-        if name.strip() in names:
-            values = counters.split()
-            for key, column in _TRAFFIC_COLUMNS.items():
-                total[key] += int(values[column])
-    return total
 
 
 class NetnsBackend(Backend):

@@ -206,8 +206,8 @@ def finish(
     place: tuple[str, str],
     stdin: bytes,
     deadline: Deadline,
-) -> tuple[Finished, float]:
-    """Run a command to its end; returns what it left, and its CPU time in seconds.
+) -> Finished:
+    """Run a command to its end.
 
     OSError when there is no such program; DeadlineExceeded, after it was killed; GuestError when the guest dies.
     """
@@ -223,4 +223,4 @@ def finish(
             raise channel.lost()
     finally:
         program.end()
-    return Finished(tuple(argv), status, bytes(out.content), bytes(err.content)), program.usage().cpu_s
+    return Finished(tuple(argv), status, bytes(out.content), bytes(err.content))

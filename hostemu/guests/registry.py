@@ -6,8 +6,11 @@ from hostemu.base.errors import InputError
 from hostemu.guests.api import Backend
 from hostemu.guests.fake import FakeBackend
 from hostemu.guests.netns import NetnsBackend
+from hostemu.guests.qemu_backend import KvmBackend, QemuBackend
+from hostemu.guests.uml import UmlBackend
 
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (NetnsBackend(), FakeBackend())}
+_ALL: tuple[Backend, ...] = (NetnsBackend(), UmlBackend(), QemuBackend(), KvmBackend(), FakeBackend())
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in _ALL}
 
 
 def backend(name: str) -> Backend:

@@ -114,7 +114,7 @@ def configure(
     routes: Iterable[tuple[str, str]] = (),
     local_prefixes: Iterable[str] = (),
 ) -> list[Message]:
-    """All of an interface's settings: addresses, neighbours (address, MAC), routes (prefix, gateway), own networks."""
+    """All of an interface's settings; neighbours: (address, MAC); routes: (prefix, gateway)."""
     return [
         *(add_address(index, address) for address in addresses),
         *(add_neighbour(index, address, mac) for address, mac in neighbours),

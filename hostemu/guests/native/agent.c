@@ -33,7 +33,7 @@ static uint8_t in[FRAME_HEAD_BYTES + FRAME_MAX_PAYLOAD];
 static size_t in_used;
 static uint8_t *out;
 static size_t out_used, out_room;
-static bool acknowledges; /* a serial line of User-mode Linux stops for ever once its reader is slow */
+static bool acknowledges; /* what it reads: a serial line loses bytes, or stops, when its reader is slow */
 
 void send_frame(int type, uint16_t stream, const void *payload, size_t length)
 {
@@ -203,8 +203,8 @@ static void serve(int signals)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1)
-        return copy_command(argc, argv);
+    if (argc > 1 || getpid() != 1)
+        return command(argc, argv);
     prepare_system();
     sigset_t mask;
     sigemptyset(&mask);

@@ -24,6 +24,9 @@ nfds_t poll_programs(struct pollfd *fds);
 void serve_programs(const struct pollfd *fds, nfds_t count);
 void reap_programs(void);
 
+/* commands.c */
+int command(int argc, char **argv);
+
 /* processes.c */
 struct process_usage {
     uint64_t cpu_us, resident_bytes, peak_bytes;
@@ -41,7 +44,6 @@ void read_file(uint16_t stream, const uint8_t *payload, size_t length);
 void write_file(uint16_t stream, const uint8_t *payload, size_t length);
 void mount_at(uint16_t stream, uint8_t *payload, size_t length);
 void answer_errno(uint16_t stream, int number);
-int copy_command(int argc, char **argv);
 _Noreturn void die(const char *why);
 
 static inline uint32_t get_u32(const uint8_t *at)

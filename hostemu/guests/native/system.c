@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -194,28 +193,4 @@ void mount_at(uint16_t stream, uint8_t *payload, size_t length)
     bool is_bind = strcmp(words[2], "bind") == 0;
     int done = mount(words[0], words[1], words[2], is_bind ? MS_BIND | MS_REC : 0, words[3]);
     answer_errno(stream, done < 0 ? errno : 0);
-}
-
-/* `agent put FILE` and `agent get FILE`: standard input to a file, a file to standard output. */
-int copy_command(int argc, char **argv)
-{
-    static char data[16384];
-    ssize_t got;
-    bool is_put = argc == 3 && strcmp(argv[1], "put") == 0;
-    int from = 0, to = 1;
-    if (argc != 3)
-        return 2;
-    int fd = is_put ? open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0755) : open(argv[2], O_RDONLY);
-    *(is_put ? &to : &from) = fd;
-    if (fd >= 0) {
-        while ((got = read(from, data, sizeof data)) > 0)
-            for (ssize_t at = 0, sent; at < got; at += sent)
-                if ((sent = write(to, data + at, (size_t)(got - at))) < 0)
-                    goto failed;
-        if (got == 0)
-            return 0;
-    }
-failed:
-    fprintf(stderr, "%s: %s\n", argv[2], strerror(errno));
-    return 1;
 }

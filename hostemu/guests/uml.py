@@ -1,0 +1,101 @@
+"""User-mode Linux guests: a Linux kernel as a process of this machine.
+
+Facts about options: Documentation/virt/uml/user_mode_linux_howto_v2.rst of the kernel's source.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hostemu.base.deadline import Deadline
+from hostemu.base.errors import HostemuError
+from hostemu.guests import mconsole
+from hostemu.guests.api import Backend, Guest, GuestSpec, NicSpec, Probe
+from hostemu.guests.image import agent_program, image
+from hostemu.guests.kernel_guest import KernelGuest
+from hostemu.guests.kernels import find_kernel
+
+PROBE_S = 10.0
+PROBE_BYTES = 48 << 20
+"""A distribution's kernel needs more than a lean one."""
+
+VECTOR_DEPTH = 64
+"""Frames that a vector NIC takes at a time: as many as the kernel's polling allows (NAPI_POLL_WEIGHT)."""
+
+
+UML_FOLDER = Path("/dev/shm")
+"""The lab's own: it ends with it, and its path is short enough for a socket's."""
+
+
+class UmlGuest(KernelGuest):
+    """One User-mode Linux kernel."""
+
+    # Its serial lines take input byte by byte, and stop for ever once their reader is slow: line_throttle() takes the
+    # descriptor out of the poll set, and nothing puts it back (arch/um/drivers/line.c, Linux 6.1).
+    line_bytes = 2048
+
+    def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
+        kernel = find_kernel("uml", self.spec.kernel)
+        nics = (_vector(number, nic) for number, nic in enumerate(self.spec.nics))
+        argv = [
+            str(agent_program()),
+            "launch",
+            "R",  # else the kernel's randomisation of the heap's start is added to the guest's memory
+            str(kernel.path),
+            f"mem={self.spec.memory_bytes}",
+            f"initrd={image(self.spec.programs)}",
+            "root=/dev/ram0",
+            f"uml_dir={UML_FOLDER}",
+            f"umid={self.spec.name}",
+            "con0=null,fd:1",
+            "con=null",
+            f"ssl0=fd:{agent_fd}",
+            "ssl=null",
+            "hostemu_channel=/dev/ttyS0",
+            "hostemu_ack=1",
+            "quiet",
+            "panic=-1",
+            *nics,
+        ]
+        return argv, []
+
+    def mount_host(self, target: str, source: str, *, writable: bool) -> tuple[str, str, str, str]:
+        return ("none", target, "hostfs", f"{source}{'' if writable else ',ro'}")
+
+    def pause(self) -> None:
+        """By its management console: its processes are traced, and must not be sent SIGSTOP by anyone else."""
+        self._manage("stop")
+
+    def resume(self) -> None:
+        self._manage("go")
+
+    def _manage(self, command: str) -> None:
+        self.require_running()
+        mconsole.request(UML_FOLDER / self.spec.name / "mconsole", command)
+
+
+def _vector(number: int, nic: NicSpec) -> str:
+    return f"vec{number}:transport=tap,ifname=tap{number},depth={VECTOR_DEPTH},gro=1,mac={nic.mac}"
+
+
+class UmlBackend(Backend):
+    """User-mode Linux, of a lean kernel or the distribution's."""
+
+    name = "uml"
+    has_own_kernel = True
+
+    def probe(self) -> Probe:
+        spec = GuestSpec("probe", (NicSpec("eth0", "02:00:00:00:00:01"),), memory_bytes=PROBE_BYTES)
+        try:
+            kernel = find_kernel("uml")
+            with tempfile.TemporaryDirectory() as folder, self.create(spec, Path(folder)) as guest:
+                deadline = Deadline.after(PROBE_S, "a User-mode Linux guest")
+                guest.start(deadline)
+                guest.wait_ready(deadline)
+        except HostemuError as error:
+            return Probe(False, f"{error.message}: {error.found}" if error.found else error.message, error.hint or "")
+        return Probe(True, f"{kernel.flavour} kernel {kernel.version}")
+
+    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
+        return UmlGuest(spec, workdir)
