@@ -20,6 +20,7 @@ Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all): never falls, and ends with done = all."""
 
 TAIL_LINES = 5
+WATCH = 'trap "kill -KILL 0" TERM; "$@" & wait $!'
 _STEP = re.compile(r"  [A-Z][A-Z0-9_.\[\]-]*\s+\S.*")
 _TROUBLE = re.compile(r"error|No such file|undefined reference|Stop\.|\*\*\*|not found|killed", re.IGNORECASE)
 
@@ -62,7 +63,7 @@ def run_make(arguments: Sequence[str], log: Path, held: int, on_line: Callable[[
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     trouble: deque[str] = deque(maxlen=TAIL_LINES)
     full = False
-    with log.open("a") as copy, _make(arguments, held) as process:
+    with log.open("a", buffering=1) as copy, _make(arguments, held) as process:
         for line in _lines(process):
             copy.write(f"{line}\n")
             on_line(line)
@@ -90,10 +91,10 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 def _make(arguments: Sequence[str], held: int) -> Iterator[subprocess.Popen[str]]:
     """make, in a process group of its own that is killed when the block fails.
 
-    When this process is killed, the kernel sends SIGTERM to make, which passes it on to its children.
+    When this process is killed, the kernel sends SIGTERM to the shell that watches make, and it kills the group.
     """
     process = subprocess.Popen(
-        ["make", *arguments],
+        ["sh", "-c", WATCH, "sh", "make", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
