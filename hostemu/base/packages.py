@@ -21,6 +21,7 @@ DEBIAN: Mapping[str, str] = {
     "ip": "iproute2",
     "iperf": "iperf",
     "iperf3": "iperf3",
+    "ld": "binutils",
     "linux.uml": "user-mode-linux",
     "m4": "m4",
     "make": "make",
@@ -32,6 +33,7 @@ DEBIAN: Mapping[str, str] = {
     "uml_switch": "uml-utilities",
     "vde_switch": "vde2",
     "xz": "xz-utils",
+    "zstd": "zstd",
     "/usr/include/gelf.h": "libelf-dev",
     "/usr/include/stdio.h": "libc6-dev",
 }
