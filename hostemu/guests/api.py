@@ -46,7 +46,8 @@ class GuestSpec:
     sysctls: set where possible.  The rest is for guests with a kernel of their own:
     memory_bytes: what it believes to have.
     kernel: a kernel's file; None: the best that this machine has.
-    programs: what it needs beside the shell: path in the guest → file here; libraries come along.
+    programs: commands of this machine that it must have, too, with the libraries that they need.
+    files: other programs and files that it must have: path in the guest → file here.
     is_copy: it may start as a copy of another that has booted, which is quicker and takes less memory.
     shares: a folder of the host's that its programs write in; they then see the host's whole file system, read-only
         but for this folder, in the place of the guest's own.
@@ -57,7 +58,8 @@ class GuestSpec:
     memory_bytes: int = 32 << 20
     sysctls: Mapping[str, str] = field(default_factory=dict)
     kernel: Path | None = None
-    programs: Mapping[str, Path] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
     is_copy: bool = False
     shares: Path | None = None
 
@@ -220,6 +222,10 @@ class Guest(ABC):
     @abstractmethod
     def usage(self) -> Usage:
         """What the guest has used so far."""
+
+    def host_pids(self) -> list[int]:
+        """The host's processes that make up the guest, by their numbers in /proc; maybe none."""
+        return []
 
     def clock_offset_ns(self) -> int:
         """The guest's monotonic clock minus this process'; 0 where they are the same."""

@@ -32,7 +32,7 @@ CLOCK_ROUNDS = 5
 SEED_BYTES = 64
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """Type octet of a frame, as in native/frames.h."""
 
     SPAWN = 1
@@ -57,7 +57,7 @@ class Kind(IntEnum):
     ACK = 38
 
 
-Receiver = Callable[[Kind, bytes], None]
+Receiver = Callable[[FrameKind, bytes], None]
 """Takes the frames of one stream, in the switchboard's thread."""
 
 
@@ -67,7 +67,7 @@ class FrameSplitter:
     def __init__(self) -> None:
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[Kind, int, bytes]]:
+    def feed(self, data: bytes) -> list[tuple[FrameKind, int, bytes]]:
         """The frames that are complete now."""
         self._data += data
         frames, at = [], 0
@@ -78,13 +78,13 @@ class FrameSplitter:
             if len(self._data) - at < HEAD.size + length:
                 break
             at += HEAD.size
-            frames.append((Kind(kind), stream, bytes(self._data[at : at + length])))
+            frames.append((FrameKind(kind), stream, bytes(self._data[at : at + length])))
             at += length
         del self._data[:at]
         return frames
 
 
-def frame(kind: Kind, stream: int, payload: bytes = b"") -> bytes:
+def frame(kind: FrameKind, stream: int, payload: bytes = b"") -> bytes:
     """One frame as bytes; ValueError when the payload is too long."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"a payload of {len(payload)} bytes, at most {MAX_PAYLOAD}")
@@ -171,7 +171,7 @@ class Channel:
         with self.changed:
             self._receivers.pop(stream, None)
 
-    def send(self, kind: Kind, stream: int, payload: bytes = b"") -> None:
+    def send(self, kind: FrameKind, stream: int, payload: bytes = b"") -> None:
         """Send a frame, now or as soon as the guest takes it; GuestError when it is gone."""
         with self.changed:
             if not self.is_open:
@@ -179,7 +179,7 @@ class Channel:
             self._unsent.append(frame(kind, stream, payload))
             self._flush()
 
-    def request(self, kind: Kind, payload: bytes, deadline: Deadline) -> bytes:
+    def request(self, kind: FrameKind, payload: bytes, deadline: Deadline) -> bytes:
         """Send a request and wait for its ANSWER."""
         answers: list[bytes] = []
         stream = self.open_stream(lambda _kind, answer: answers.append(answer))
@@ -190,7 +190,7 @@ class Channel:
             self.close_stream(stream)
         return answers[0]
 
-    def checked(self, kind: Kind, payload: bytes, deadline: Deadline) -> bytes:
+    def checked(self, kind: FrameKind, payload: bytes, deadline: Deadline) -> bytes:
         """As `request`, of a kind whose answer begins with an errno; OSError when that is not 0."""
         answer = self.request(kind, payload, deadline)
         number = int.from_bytes(answer[:4], "little")
@@ -203,7 +203,7 @@ class Channel:
         best_ns, offset_ns = 1 << 62, 0
         for _ in range(CLOCK_ROUNDS):
             asked_ns = time.monotonic_ns()
-            answer = self.request(Kind.CLOCK, b"", deadline)
+            answer = self.request(FrameKind.CLOCK, b"", deadline)
             took_ns = time.monotonic_ns() - asked_ns
             if took_ns < best_ns:
                 guest_ns = int.from_bytes(answer[:8], "little")
@@ -212,12 +212,12 @@ class Channel:
 
     def reseed(self, deadline: Deadline) -> None:
         """Give the guest wall time and randomness of its own."""
-        self.checked(Kind.RESEED, struct.pack("<Q", time.time_ns()) + os.urandom(SEED_BYTES), deadline)
+        self.checked(FrameKind.RESEED, struct.pack("<Q", time.time_ns()) + os.urandom(SEED_BYTES), deadline)
 
     def netlink(self, batch: bytes, deadline: Deadline) -> Callable[[], bytes]:
         """Send rtnetlink messages; returns a function that waits for the next of the kernel's answers."""
         self._netlink_answers.clear()
-        self.send(Kind.NETLINK, 0, batch)
+        self.send(FrameKind.NETLINK, 0, batch)
 
         def answer() -> bytes:
             self.await_change(lambda: bool(self._netlink_answers), deadline)
@@ -240,7 +240,7 @@ class Channel:
             with self.changed:
                 self.changed.notify_all()
 
-    def _receive(self) -> list[tuple[Kind, int, bytes]]:
+    def _receive(self) -> list[tuple[FrameKind, int, bytes]]:
         """What has come in, but for what this channel itself is told."""
         try:
             data = self._sock.recv(READ_BYTES)
@@ -253,13 +253,13 @@ class Channel:
             self.is_open = False
             switchboard().forget(self._sock.fileno())
             self.changed.notify_all()
-        rest: list[tuple[Kind, int, bytes]] = []
+        rest: list[tuple[FrameKind, int, bytes]] = []
         for kind, stream, payload in frames:
-            if kind is Kind.READY:
+            if kind is FrameKind.READY:
                 self._is_ready, self.release = True, payload[4:].decode()
-            elif kind is Kind.NETLINK:
+            elif kind is FrameKind.NETLINK:
                 self._netlink_answers.append(payload)
-            elif kind is Kind.ACK:
+            elif kind is FrameKind.ACK:
                 self._unread_bytes -= int.from_bytes(payload, "little")
                 self._flush()
             else:

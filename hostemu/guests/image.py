@@ -12,12 +12,15 @@ import hashlib
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from hostemu.base.cache import cache_dir, whole_file
 from hostemu.base.errors import InputError
+from hostemu.base.packages import how_to_install, packages_for
+from hostemu.guests.api import GuestSpec
 from hostemu.guests.toolchain import NATIVE, compiled
 
 AGENT = "/init"
@@ -59,14 +62,20 @@ def agent_program() -> Path:
     return compiled("agent", sorted(NATIVE.glob("*.c")))
 
 
-def image(programs: Mapping[str, Path], *, shell: bool = True, extra: Iterable[Entry] = ()) -> Path:
-    """The image with these programs (path in the guest → file here), from the cache when it was made before.
+def image_for(spec: GuestSpec, modules: Sequence[Path] = ()) -> Path:
+    """The image of a guest, from the cache when it was made before.  modules: of its kernel, in the order of loading.
 
-    shell: with busybox, where this machine has it.  extra: whatever else the guest needs.
     Raises InputError for a program that cannot be taken, HostError when the agent cannot be compiled.
     """
-    entries = [*_system(shell), *(entry for item in sorted(programs.items()) for entry in _program(*item)), *extra]
-    archive = cpio(_once(entries))
+    return _image(spec.programs, tuple(sorted(spec.files.items())), tuple(modules))
+
+
+@lru_cache(maxsize=64)
+def _image(programs: tuple[str, ...], files: tuple[tuple[str, Path], ...], modules: tuple[Path, ...]) -> Path:
+    """As image_for; a run starts hundreds of guests with the same image."""
+    wanted = {f"/bin/{name}": find_program(name) for name in programs} | dict(files)
+    entries = [*_system(), *(entry for item in sorted(wanted.items()) for entry in _program(*item))]
+    archive = cpio(_once([*entries, *_modules(modules)]))
     path = cache_dir("images") / f"{hashlib.sha256(archive).hexdigest()[:16]}.cpio.gz"
     if not path.exists():
         with whole_file(path) as draft:
@@ -91,7 +100,31 @@ def _aligned(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-def _system(shell: bool) -> Iterator[Entry]:
+def find_program(name: str) -> Path:
+    """A command of this machine; InputError, with the package, when there is none."""
+    path = shutil.which(name)
+    if path is None:
+        raise InputError(
+            f"a guest cannot have {name}",
+            expected="a command of this machine",
+            found="none",
+            hint=how_to_install(packages_for([name])),
+        )
+    return Path(path)
+
+
+def _modules(modules: Sequence[Path]) -> Iterator[Entry]:
+    """Modules of the kernel, and the list by which the agent loads them."""
+    if not modules:
+        return
+    yield Entry("modules", stat.S_IFDIR | 0o755)
+    names = [f"modules/{number:02}-{path.name}" for number, path in enumerate(modules)]
+    for name, path in zip(names, modules, strict=True):
+        yield Entry(name, stat.S_IFREG | 0o644, path.read_bytes())
+    yield Entry("modules/order", stat.S_IFREG | 0o644, "".join(f"/{name}\n" for name in names).encode())
+
+
+def _system() -> Iterator[Entry]:
     for folder in FOLDERS:
         yield Entry(folder, stat.S_IFDIR | 0o755)
     yield Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))  # the kernel opens it before there is a /dev
@@ -99,7 +132,7 @@ def _system(shell: bool) -> Iterator[Entry]:
     yield Entry("etc/passwd", stat.S_IFREG | 0o644, b"root:x:0:0:root:/:/bin/sh\n")
     yield Entry("etc/group", stat.S_IFREG | 0o644, b"root:x:0:\n")
     yield Entry("etc/hosts", stat.S_IFREG | 0o644, b"127.0.0.1 localhost\n::1 localhost\n")
-    busybox = shutil.which("busybox") if shell else None
+    busybox = shutil.which("busybox")
     if busybox is not None:
         yield from _program("/bin/busybox", Path(busybox))
         for applet in APPLETS:

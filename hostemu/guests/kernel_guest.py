@@ -22,7 +22,7 @@ from hostemu.guests.api import (
     inner_path,
     traffic,
 )
-from hostemu.guests.channel import Channel, Kind, strings
+from hostemu.guests.channel import Channel, FrameKind, strings
 from hostemu.guests.image import AGENT, HOST_FOLDER, OWN_FOLDER
 from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProgram
 from hostemu.guests.programs import AgentProcess, finish
@@ -140,7 +140,7 @@ class KernelGuest(Guest):
             for name, value in self.spec.sysctls.items():
                 with suppress(OSError):
                     path = f"/proc/sys/{name.replace('.', '/')}"
-                    channel.checked(Kind.WRITE, strings(path) + value.encode(), deadline)
+                    channel.checked(FrameKind.WRITE, strings(path) + value.encode(), deadline)
             try:
                 self._configure(RouteSocket(AgentEndpoint(channel)))
             except OSError as error:
@@ -159,7 +159,7 @@ class KernelGuest(Guest):
         ]
         for words in mounts:
             try:
-                channel.checked(Kind.MOUNT, strings(*words), answer_soon("a mount"))
+                channel.checked(FrameKind.MOUNT, strings(*words), answer_soon("a mount"))
             except OSError as error:
                 raise GuestError(
                     f"guest {self.spec.name} cannot mount {words[1]}",
@@ -274,7 +274,7 @@ class KernelGuest(Guest):
         channel = self.require_running()
         with self._explained():
             try:
-                said = channel.checked(Kind.READ, b"/proc/net/dev", answer_soon("the guest's counters"))
+                said = channel.checked(FrameKind.READ, b"/proc/net/dev", answer_soon("the guest's counters"))
             except OSError as error:
                 raise GuestError(f"guest {self.spec.name} has no counters", found=str(error)) from error
         used = self.virtualiser.usage()
@@ -284,8 +284,7 @@ class KernelGuest(Guest):
         with self._explained():
             return self.require_running().clock_offset_ns(answer_soon("the guest's clock"))
 
-    def pids(self) -> list[int]:
-        """The virtualiser's processes, by their numbers in /proc."""
+    def host_pids(self) -> list[int]:
         return [] if self._virtualiser is None else self._virtualiser.pids()
 
     @property
@@ -306,7 +305,7 @@ class KernelGuest(Guest):
             for program in self._programs:
                 program.stop(min(grace_s, FAREWELL_S))
             with suppress(GuestError, DeadlineExceeded):
-                self._channel.send(Kind.END, 0)
+                self._channel.send(FrameKind.END, 0)
                 if self._virtualiser is not None:
                     self._virtualiser.wait(Deadline.after(min(grace_s, FAREWELL_S), "the guest to end"))
         self._close()

@@ -13,7 +13,7 @@ from pathlib import Path
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError
 from hostemu.guests.api import STOP_S, Finished, GuestProcess, ProcessUsage
-from hostemu.guests.channel import WINDOW_BYTES, Channel, Kind, spawn_payload
+from hostemu.guests.channel import WINDOW_BYTES, Channel, FrameKind, spawn_payload
 from hostemu.guests.sinks import File, Memory, Nowhere, Pipe, Sink
 
 LOST = 137
@@ -30,7 +30,7 @@ class RemoteProgram:
 
     def __init__(self, channel: Channel, out: Sink, err: Sink) -> None:
         self._channel = channel
-        self._sinks = {Kind.STDOUT: out, Kind.STDERR: err}
+        self._sinks = {FrameKind.STDOUT: out, FrameKind.STDERR: err}
         self._room_bytes = WINDOW_BYTES
         self._errno: int | None = None
         self._status: int | None = None
@@ -42,7 +42,7 @@ class RemoteProgram:
 
     def start(self, argv: Sequence[str], env: Mapping[str, str], folder: str, root: str, deadline: Deadline) -> None:
         """Start it in a folder of the guest's; OSError when there is no such program.  root: chroot(2) into it."""
-        self._channel.send(Kind.SPAWN, self._stream, spawn_payload(argv, env, folder, root))
+        self._channel.send(FrameKind.SPAWN, self._stream, spawn_payload(argv, env, folder, root))
         self._channel.await_change(lambda: self._errno is not None, deadline)
         if self._errno:
             self.end()
@@ -64,7 +64,7 @@ class RemoteProgram:
         """Send a signal; SIGKILL goes to all descendants, too.  Harmless when it has ended."""
         if self.poll() is None:
             with suppress(GuestError):
-                self._channel.send(Kind.SIGNAL, self._stream, bytes([number]))
+                self._channel.send(FrameKind.SIGNAL, self._stream, bytes([number]))
 
     def write(self, data: bytes, deadline: Deadline | None = None) -> None:
         """Hand input on, as fast as it is consumed; BrokenPipeError when the program is over."""
@@ -78,13 +78,13 @@ class RemoteProgram:
                 if self.poll() is not None:
                     raise BrokenPipeError(32, "the program has ended")
                 self._room_bytes -= len(piece)
-                self._channel.send(Kind.STDIN, self._stream, piece)
+                self._channel.send(FrameKind.STDIN, self._stream, piece)
 
     def end_input(self) -> None:
         """There is no more input; harmless when the program is over."""
         if self.poll() is None:
             with suppress(GuestError):
-                self._channel.send(Kind.STDIN, self._stream)
+                self._channel.send(FrameKind.STDIN, self._stream)
 
     def usage(self) -> ProcessUsage:
         """What it and its descendants have used until now, or until its end."""
@@ -93,7 +93,7 @@ class RemoteProgram:
         answers: list[ProcessUsage] = []
         self._answers = answers
         deadline = Deadline.after(START_S, "the agent's answer")
-        self._channel.send(Kind.USAGE, self._stream)
+        self._channel.send(FrameKind.USAGE, self._stream)
         self._channel.await_change(lambda: bool(answers) or self._status is not None, deadline)
         return answers[0] if answers else self._final
 
@@ -101,35 +101,35 @@ class RemoteProgram:
         """Forget it, and kill it if it is still there; its output goes nowhere any more.  Harmless again."""
         if self._status is None:
             with suppress(GuestError):
-                self._channel.send(Kind.FORGET, self._stream)
+                self._channel.send(FrameKind.FORGET, self._stream)
         self._channel.close_stream(self._stream)
         for sink in self._sinks.values():
             sink.end()
 
-    def _receive(self, kind: Kind, payload: bytes) -> None:
+    def _receive(self, kind: FrameKind, payload: bytes) -> None:
         if kind in self._sinks:
             if payload:
                 self._sinks[kind].feed(payload)
             else:
                 self._sinks[kind].end()
-        elif kind is Kind.CREDIT:
+        elif kind is FrameKind.CREDIT:
             with self._channel.changed:
                 self._room_bytes += int.from_bytes(payload, "little")
-        elif kind is Kind.STARTED:
+        elif kind is FrameKind.STARTED:
             self._errno = int.from_bytes(payload, "little")
-        elif kind is Kind.EXIT:
+        elif kind is FrameKind.EXIT:
             wait_status, cpu_us, peak_bytes = _EXIT.unpack(payload)
             code = os.waitstatus_to_exitcode(wait_status)
             self._final = ProcessUsage(cpu_us / 1e6, 0, peak_bytes)
             self._status = code if code >= 0 else 128 - code
-        elif kind is Kind.ANSWER and len(payload) == _USAGE.size:
+        elif kind is FrameKind.ANSWER and len(payload) == _USAGE.size:
             cpu_us, resident_bytes, peak_bytes = _USAGE.unpack(payload)
             self._answers.append(ProcessUsage(cpu_us / 1e6, resident_bytes, peak_bytes))
 
     def _credit(self, consumed_bytes: int) -> None:
         if consumed_bytes and self._status is None:
             with suppress(GuestError):
-                self._channel.send(Kind.CREDIT, self._stream, struct.pack("<I", consumed_bytes))
+                self._channel.send(FrameKind.CREDIT, self._stream, struct.pack("<I", consumed_bytes))
 
 
 class _Input(io.RawIOBase):

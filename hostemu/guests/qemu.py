@@ -10,9 +10,9 @@ import socket
 from pathlib import Path
 
 from hostemu.guests.api import GuestSpec
-from hostemu.guests.image import agent_program, image
+from hostemu.guests.booting import kernel_for
+from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest, answer_soon
-from hostemu.guests.kernels import find_kernel
 from hostemu.guests.qmp import Monitor
 from hostemu.guests.tsc import tsc_khz
 
@@ -38,13 +38,13 @@ def machine(spec: GuestSpec, accelerator: str, ram: Path | None, *, is_template:
 
 def boot(spec: GuestSpec, accelerator: str) -> list[str]:
     """The options that give a machine its kernel."""
-    kernel = find_kernel("x86", spec.kernel)
+    kernel = kernel_for(spec, "x86")
     words = ["console=ttyS0", "quiet", "panic=-1", "reboot=t", "hostemu_channel=/dev/vport0p1"]
     khz = tsc_khz() if accelerator == "tcg" else None
     if khz is not None:
         # Else an emulated machine takes its counter for unreliable, and ticks 100 times a second instead.
         words += [f"tsc_early_khz={khz}", "tsc=reliable"]
-    return ["-kernel", str(kernel.path), "-initrd", str(image(spec.programs)), "-append", " ".join(words)]
+    return ["-kernel", str(kernel.path), "-initrd", str(image_for(spec)), "-append", " ".join(words)]
 
 
 def devices(spec: GuestSpec, agent_fd: int, monitor_fd: int) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError
 from hostemu.guests.api import GuestSpec, NicSpec
-from hostemu.guests.channel import Channel, Kind, strings
+from hostemu.guests.channel import Channel, FrameKind, strings
 from hostemu.guests.kernel_guest import answer_soon
 from hostemu.guests.qemu import QemuGuest, boot, machine
 
@@ -66,7 +66,7 @@ class _TemplateGuest(QemuGuest):
         """Boot, empty the caches, stop, write the state of the devices; returns the kernel's release."""
         channel = self.require_running()
         channel.wait_ready(deadline)
-        channel.checked(Kind.WRITE, strings("/proc/sys/vm/drop_caches") + b"3", deadline)
+        channel.checked(FrameKind.WRITE, strings("/proc/sys/vm/drop_caches") + b"3", deadline)
         self.execute("migrate-set-capabilities", capabilities=IGNORE_SHARED)
         self.give_file(state, os.O_WRONLY | os.O_CREAT, "state")
         self.execute("migrate", uri="fd:state")
@@ -135,7 +135,7 @@ class QemuClone(QemuGuest):
         self.execute("migrate-set-capabilities", capabilities=IGNORE_SHARED)
         self.give_file(template.state, os.O_RDONLY, "state")
         self.execute("migrate-incoming", uri="fd:state")
-        channel.request(Kind.CLOCK, b"", deadline)
+        channel.request(FrameKind.CLOCK, b"", deadline)
         channel.release = template.release
 
     def settle(self, channel: Channel) -> None:

@@ -5,20 +5,13 @@ Facts about options: Documentation/virt/uml/user_mode_linux_howto_v2.rst of the 
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from hostemu.base.deadline import Deadline
-from hostemu.base.errors import HostemuError
 from hostemu.guests import mconsole
 from hostemu.guests.api import Backend, Guest, GuestSpec, NicSpec, Probe
-from hostemu.guests.image import agent_program, image
+from hostemu.guests.booting import boot_probe, kernel_for
+from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest
-from hostemu.guests.kernels import find_kernel
-
-PROBE_S = 10.0
-PROBE_BYTES = 48 << 20
-"""A distribution's kernel needs more than a lean one."""
 
 VECTOR_DEPTH = 64
 """Frames that a vector NIC takes at a time: as many as the kernel's polling allows (NAPI_POLL_WEIGHT)."""
@@ -36,7 +29,7 @@ class UmlGuest(KernelGuest):
     line_bytes = 2048
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
-        kernel = find_kernel("uml", self.spec.kernel)
+        kernel = kernel_for(self.spec, "uml")
         nics = (_vector(number, nic) for number, nic in enumerate(self.spec.nics))
         argv = [
             str(agent_program()),
@@ -44,7 +37,7 @@ class UmlGuest(KernelGuest):
             "R",  # else the kernel's randomisation of the heap's start is added to the guest's memory
             str(kernel.path),
             f"mem={self.spec.memory_bytes}",
-            f"initrd={image(self.spec.programs)}",
+            f"initrd={image_for(self.spec)}",
             "root=/dev/ram0",
             f"uml_dir={UML_FOLDER}",
             f"umid={self.spec.name}",
@@ -86,16 +79,7 @@ class UmlBackend(Backend):
     has_own_kernel = True
 
     def probe(self) -> Probe:
-        spec = GuestSpec("probe", (NicSpec("eth0", "02:00:00:00:00:01"),), memory_bytes=PROBE_BYTES)
-        try:
-            kernel = find_kernel("uml")
-            with tempfile.TemporaryDirectory() as folder, self.create(spec, Path(folder)) as guest:
-                deadline = Deadline.after(PROBE_S, "a User-mode Linux guest")
-                guest.start(deadline)
-                guest.wait_ready(deadline)
-        except HostemuError as error:
-            return Probe(False, f"{error.message}: {error.found}" if error.found else error.message, error.hint or "")
-        return Probe(True, f"{kernel.flavour} kernel {kernel.version}")
+        return boot_probe(self, "uml")
 
     def create(self, spec: GuestSpec, workdir: Path) -> Guest:
         return UmlGuest(spec, workdir)
