@@ -223,6 +223,11 @@ class Guest(ABC):
     def usage(self) -> Usage:
         """What the guest has used so far."""
 
+    @property
+    def sees_host_files(self) -> bool:
+        """Whether its programs can be those of this machine, under the same paths."""
+        return True
+
     def host_pids(self) -> list[int]:
         """The host's processes that make up the guest, by their numbers in /proc; maybe none."""
         return []
@@ -285,6 +290,14 @@ class Backend(ABC):
 
     name: str
     has_own_kernel: bool = False
+
+    def require(self, kernel: Path | None) -> None:
+        """Find what its guests are made of; called outside of any lab, before anything is made.
+
+        kernel: as in GuestSpec.  InputError when it is none, or of no use; HostError when something is missing here.
+        """
+        if kernel is not None:
+            raise InputError(f"{self.name} guests have no kernel of their own", found=str(kernel))
 
     @abstractmethod
     def probe(self) -> Probe:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from hostemu.base.deadline import Deadline
-from hostemu.base.errors import HostemuError, InputError
+from hostemu.base.errors import HostemuError, HostError, InputError
+from hostemu.base.packages import how_to_install, missing, packages_for
 from hostemu.guests.api import Backend, GuestSpec, NicSpec, Probe
+from hostemu.guests.image import agent_program
 from hostemu.guests.kernel_image import Kind
 from hostemu.guests.kernels import Kernel, find_kernel
 
@@ -33,6 +36,15 @@ def kernel_for(spec: GuestSpec, kind: Kind) -> Kernel:
             hint=f"give guests more, or make a lean kernel: hostemu kernel build {kind}",
         )
     return kernel
+
+
+def require(kind: Kind, kernel: Path | None, needs: Sequence[str] = ()) -> None:
+    """What Backend.require does for guests with a kernel.  needs: commands of this machine."""
+    lacking = missing(needs)
+    if lacking:
+        raise HostError(f"not found: {', '.join(lacking)}", hint=how_to_install(packages_for(lacking)))
+    agent_program()
+    find_kernel(kind, kernel)
 
 
 def boot_probe(backend: Backend, kind: Kind) -> Probe:

@@ -83,8 +83,8 @@ class KernelGuest(Guest):
         """The virtualiser's command line and the descriptors that it is given; agent_fd: the guest's end."""
 
     @abstractmethod
-    def mount_host(self, target: str, source: str, *, writable: bool) -> tuple[str, str, str, str]:
-        """How a folder of the host's is mounted in the guest: source, target, type and options of mount(2)."""
+    def host_mount(self, folder: str, *, writable: bool) -> tuple[str, str, str]:
+        """How a folder of the host's is mounted in the guest: source, type and data of mount(2)."""
 
     def await_agent(self, channel: Channel, deadline: Deadline) -> None:
         """Wait until the agent answers."""
@@ -152,10 +152,11 @@ class KernelGuest(Guest):
         if self.spec.shares is None:
             return
         folder = str(self.spec.shares)
+        root, own = self.host_mount("/", writable=False), self.host_mount(folder, writable=True)
         mounts = [
-            self.mount_host(HOST_FOLDER, "/", writable=False),
-            *((source, f"{HOST_FOLDER}/{name}", kind, "") for source, name, kind in PSEUDO_FILES),
-            self.mount_host(HOST_FOLDER + folder, folder, writable=True),
+            (root[0], HOST_FOLDER, root[1], "ro", root[2]),
+            *((source, f"{HOST_FOLDER}/{name}", kind, "rw", "") for source, name, kind in PSEUDO_FILES),
+            (own[0], HOST_FOLDER + folder, own[1], "rw", own[2]),
         ]
         for words in mounts:
             try:
@@ -283,6 +284,10 @@ class KernelGuest(Guest):
     def clock_offset_ns(self) -> int:
         with self._explained():
             return self.require_running().clock_offset_ns(answer_soon("the guest's clock"))
+
+    @property
+    def sees_host_files(self) -> bool:
+        return self.spec.shares is not None
 
     def host_pids(self) -> list[int]:
         return [] if self._virtualiser is None else self._virtualiser.pids()

@@ -85,9 +85,8 @@ class QemuGuest(KernelGuest):
         """What makes the machine, and what it starts with."""
         return [*machine(self.spec, self.accelerator, None), *boot(self.spec, self.accelerator)]
 
-    def mount_host(self, target: str, source: str, *, writable: bool) -> tuple[str, str, str, str]:
-        options = f"trans=virtio,version=9p2000.L,msize=262144,{'rw' if writable else 'ro'}"
-        return ("shared" if writable else "root", target, "9p", options)
+    def host_mount(self, folder: str, *, writable: bool) -> tuple[str, str, str]:
+        return ("shared" if writable else "root", "9p", "trans=virtio,version=9p2000.L,msize=262144,cache=mmap")
 
     def pause(self) -> None:
         self.execute("stop")

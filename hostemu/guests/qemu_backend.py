@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hostemu.base.packages import how_to_install, missing, packages_for
+from hostemu.base.errors import HostemuError
 from hostemu.guests.api import Backend, Guest, GuestSpec, Probe
-from hostemu.guests.booting import boot_probe
+from hostemu.guests.booting import boot_probe, require
 from hostemu.guests.qemu import QEMU, QemuGuest
 from hostemu.guests.qemu_template import QemuClone, TemplateStore
 
@@ -27,10 +27,14 @@ class QemuBackend(Backend):
     def __init__(self) -> None:
         self._templates = TemplateStore(self.guest_class)
 
+    def require(self, kernel: Path | None) -> None:
+        require("x86", kernel, [QEMU])
+
     def probe(self) -> Probe:
-        lacking = missing([QEMU])
-        if lacking:
-            return Probe(False, f"not found: {QEMU}", how_to_install(packages_for(lacking)))
+        try:
+            self.require(None)
+        except HostemuError as error:
+            return Probe(False, error.message, error.hint or "")
         return boot_probe(self, "x86")
 
     def create(self, spec: GuestSpec, workdir: Path) -> Guest:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hostemu.guests import mconsole
 from hostemu.guests.api import Backend, Guest, GuestSpec, NicSpec, Probe
-from hostemu.guests.booting import boot_probe, kernel_for
+from hostemu.guests.booting import boot_probe, kernel_for, require
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest
 
@@ -53,8 +53,8 @@ class UmlGuest(KernelGuest):
         ]
         return argv, []
 
-    def mount_host(self, target: str, source: str, *, writable: bool) -> tuple[str, str, str, str]:
-        return ("none", target, "hostfs", f"{source}{'' if writable else ',ro'}")
+    def host_mount(self, folder: str, *, writable: bool) -> tuple[str, str, str]:
+        return ("none", "hostfs", folder)
 
     def pause(self) -> None:
         """By its management console: its processes are traced, and must not be sent SIGSTOP by anyone else."""
@@ -77,6 +77,9 @@ class UmlBackend(Backend):
 
     name = "uml"
     has_own_kernel = True
+
+    def require(self, kernel: Path | None) -> None:
+        require("uml", kernel)
 
     def probe(self) -> Probe:
         return boot_probe(self, "uml")

@@ -191,7 +191,8 @@ class IspAssignment:
 class CenterConfig(Config):
     """The center.
 
-    database: SQLAlchemy URL of the store.  run_id: under which everything is stored; must be new to the store.
+    database: SQLAlchemy URL of the store.  is_store_remote: it is a file of another kernel's.
+    run_id: under which everything is stored; must be new to the store.
     deadline_ns: of the whole run.  connect_deadline_ns: until an ISP server must take the connection.
     """
 
@@ -201,6 +202,7 @@ class CenterConfig(Config):
     deadline_ns: int
     isps: tuple[IspAssignment, ...]
     database: str = "sqlite:///center.sqlite"
+    is_store_remote: bool = False
     connect_deadline_ns: int = 10 * NS_PER_S
 
     def __post_init__(self) -> None:

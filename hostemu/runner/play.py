@@ -59,19 +59,28 @@ def _require_lab() -> None:
         raise HostError("this machine does not let a lab be made", found=reason, hint=fix)
 
 
-def play_real(scenario: Scenario, backend: str, output: Path, time_scale: float, on_event: OnEvent) -> Result:
+def play_real(
+    scenario: Scenario,
+    backend: str,
+    output: Path,
+    time_scale: float,
+    on_event: OnEvent,
+    kernel: Path | None = None,
+) -> Result:
     """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns.
 
+    kernel: that guests boot, if they have one; None: the best there is.
     InputError and HostError come before anything is made.
     """
     plan_layout(scenario)
-    find_backend(backend)
+    find_backend(backend).require(kernel)
     _require_lab()
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {
         "folder": str(folder),
         "backend": backend,
+        "kernel": None if kernel is None else str(kernel.resolve()),
         "time_scale": time_scale,
         "started_at": _now(),
         "host": host_facts(),

@@ -100,9 +100,15 @@ class Retrieval(Settings):
 
 
 class Hosts(Settings):
-    """memory_bytes: of a guest, where the backend has memory of its own."""
+    """What guests are, where the backend has memory and kernels of its own.
+
+    memory_bytes: of a terminal guest.  center_memory_bytes: of the center's guest, which sees the host's files.
+    center: whether the center is a guest like the others, or a namespace of the host, as the ISP server always is.
+    """
 
     memory_bytes: MemorySize = Field(default=32 * 2**20, alias="memory")
+    center: Literal["guest", "host"] = "guest"
+    center_memory_bytes: MemorySize = Field(default=256 * 2**20, alias="center_memory")
 
 
 class Scenario(Settings):

@@ -33,7 +33,7 @@ enum {
     READ = 8,       /* path of a small file; answer: u32 errno, content */
     WRITE = 9,      /* NUL-terminated path, content; answer: u32 errno */
     USAGE = 10,     /* of a program and its descendants; answer: u64 CPU us, u64 resident, u64 peak bytes */
-    MOUNT = 11,     /* NUL-terminated: source, target, type, options; answer: u32 errno */
+    MOUNT = 11,     /* NUL-terminated: source, target, type, "ro" or "rw", options; answer: u32 errno */
     END = 12,       /* nothing; the guest ends */
     FORGET = 13,    /* nothing; the program is killed and nothing more is said of it */
 };

@@ -177,10 +177,20 @@ void write_file(uint16_t stream, const uint8_t *payload, size_t length)
                                         : write_whole((const char *)payload, payload + name + 1, length - name - 1));
 }
 
+static void make_folders(char *path)
+{
+    for (char *at = path + 1; (at = strchr(at, '/')); at++) {
+        *at = 0;
+        mkdir(path, 0755);
+        *at = '/';
+    }
+    mkdir(path, 0755);
+}
+
 void mount_at(uint16_t stream, uint8_t *payload, size_t length)
 {
-    char *words[4], *at = (char *)payload, *end = at + length;
-    for (int k = 0; k < 4; k++) {
+    char *words[5], *at = (char *)payload, *end = at + length;
+    for (int k = 0; k < 5; k++) {
         words[k] = at;
         at = memchr(at, 0, (size_t)(end - at));
         if (!at) {
@@ -189,8 +199,10 @@ void mount_at(uint16_t stream, uint8_t *payload, size_t length)
         }
         at++;
     }
-    mkdir(words[1], 0755);
-    bool is_bind = strcmp(words[2], "bind") == 0;
-    int done = mount(words[0], words[1], words[2], is_bind ? MS_BIND | MS_REC : 0, words[3]);
+    make_folders(words[1]);
+    unsigned long flags = strcmp(words[2], "bind") == 0 ? MS_BIND | MS_REC : 0;
+    if (strcmp(words[3], "ro") == 0)
+        flags |= MS_RDONLY;
+    int done = mount(words[0], words[1], words[2], flags, words[4]);
     answer_errno(stream, done < 0 ? errno : 0);
 }
