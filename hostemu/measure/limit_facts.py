@@ -82,7 +82,7 @@ def read_facts(root: Path = Path("/")) -> Facts:
         open_files=limits.get("Max open files", (None, None))[1],
         nr_open=_number(system / "fs/nr_open"),
         files_max=_number(system / "fs/file-max"),
-        files=int(files[0]) if files else 0,
+        files=_parsed(files[0]) or 0 if files else 0,
         group_tasks=_tightest(root, "pids", ("pids.max", "pids.current")),
         group_memory=_tightest(root, "memory", ("memory.max", "memory.current"))
         or _tightest(root, "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
@@ -141,13 +141,13 @@ def _limits(path: Path) -> dict[str, tuple[int | None, int | None]]:
 def _tasks(proc: Path) -> int:
     """All tasks of the kernel: the part behind the slash in the fourth field of loadavg."""
     fields = _text(proc / "loadavg").split()
-    return int(fields[3].partition("/")[2]) if len(fields) > 3 else 0
+    return (_parsed(fields[3].partition("/")[2]) or 0) if len(fields) > 3 else 0
 
 
 def _tasks_of(proc: Path, user: list[str]) -> int:
     """The threads of all processes of a user (the real user counts)."""
     return sum(
-        int(status.get("Threads", "0"))
+        _parsed(status.get("Threads", "0")) or 0
         for status in map(_fields, proc.glob("[0-9]*/status"))
         if status.get("Uid", "").split()[:1] == user
     )
@@ -179,10 +179,10 @@ def _group_folders(root: Path, controller: str) -> Iterator[Path]:
     """The folders of the control group and of those above it, version 2 or 1; cgroups(7) /proc/PID/cgroup."""
     mounts = root / "sys/fs/cgroup"
     for line in _text(root / "proc/self/cgroup").splitlines():
-        _, names, path = line.split(":", 2)
-        tops = [mounts, mounts / "unified"] if not names else [mounts / names]
+        _, names, path = [*line.split(":", 2), "", ""][:3]
         if names and controller not in names.split(","):
             continue
+        tops = [mounts / names] if names else [mounts, mounts / "unified"]
         parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
         for top in tops:
             yield from (top.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1))
@@ -198,5 +198,6 @@ def _group_limit(root: Path, folder: Path, names: tuple[str, str]) -> GroupLimit
 
 def _cache_bytes(folder: Path) -> int:
     """File pages that nobody has used lately: they count as in use, but are given up when memory is short."""
-    statistics = dict(line.split()[:2] for line in _text(folder / "memory.stat").splitlines() if " " in line)
-    return int(statistics.get("total_inactive_file") or statistics.get("inactive_file") or 0)
+    rows = (line.partition(" ") for line in _text(folder / "memory.stat").splitlines())
+    statistics = {name: _parsed(value) for name, _, value in rows}
+    return statistics.get("total_inactive_file") or statistics.get("inactive_file") or 0
