@@ -108,7 +108,7 @@ def _room(size: Size) -> str:
 
 def _steps(report: Report) -> Iterator[str]:
     """What the user can do, most important first."""
-    for finding in (report.lab, *report.backends):
+    for finding in report.backends if report.lab.usable else [report.lab]:
         if not finding.usable and finding.fix:
             yield f"{finding.name}: {finding.fix}"
     lacking = [need for finding in report.programs for need in finding.figures["missing"]]

@@ -14,7 +14,7 @@ from hostemu.guests import AUTO, BACKENDS, MACHINES, Probe, choose
 from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab
 
-PROBE_S = 7.0
+PROBE_S = 6.0
 """For a probe, its lab included; one that boots a kernel takes one to three seconds."""
 
 GRACE_S = 1.0
