@@ -63,8 +63,8 @@ def _show(report: Report, console: Console) -> None:
     console.print(_findings_table("backends", "found", [report.lab, *report.backends]))
     console.print(_findings_table("programs", "found", report.programs))
     console.print(_limits_table(report.sizes))
-    for size in report.sizes:
-        console.print(escape(_room(size)), highlight=False, soft_wrap=True)
+    for text in dict.fromkeys(map(_room, report.sizes)):
+        console.print(escape(text), highlight=False, soft_wrap=True)
     if steps := dict.fromkeys(_steps(report)):
         console.print("\n[bold]To do[/], for what is missing:", highlight=False)
         for step in steps:

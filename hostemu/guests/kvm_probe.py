@@ -44,7 +44,7 @@ def probe_kvm(device: Path = DEVICE, *, limit_s: float = LIMIT_S) -> Probe:
 
 def judge(ns_per_iteration: float) -> Probe:
     """What a measured speed means."""
-    speed = f"runs {ns_per_iteration:.{1 if ns_per_iteration < 10 else 0}f} ns per loop iteration"
+    speed = f"it runs {ns_per_iteration:.{1 if ns_per_iteration < 10 else 0}f} ns per loop iteration"
     if ns_per_iteration <= EXPECTED_NS:
         return Probe(True, speed)
     reason = f"{speed}: an emulated KVM, not hardware (at most {EXPECTED_NS:g} expected)"

@@ -161,9 +161,9 @@ def test_a_loop_is_hardware_up_to_50_ns(ns: float) -> None:
 
 
 def test_the_reason_of_a_slow_kvm_in_words() -> None:
-    expected = "runs 1750 ns per loop iteration: an emulated KVM, not hardware (at most 50 expected)"
+    expected = "it runs 1750 ns per loop iteration: an emulated KVM, not hardware (at most 50 expected)"
     assert judge(1750.2).reason == expected
-    assert judge(1.25).reason == "runs 1.2 ns per loop iteration"
+    assert judge(1.25).reason == "it runs 1.2 ns per loop iteration"
 
 
 HEADER = r"""
