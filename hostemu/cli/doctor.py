@@ -63,7 +63,7 @@ def _show(report: Report, console: Console) -> None:
     console.print(_findings_table("backends", "found", [report.lab, *report.backends]))
     console.print(_findings_table("programs", "found", report.programs))
     console.print(_limits_table(report.sizes))
-    for text in dict.fromkeys(map(_room, report.sizes)):
+    for text in dict.fromkeys(map(Size.room_in_words, report.sizes)):
         console.print(escape(text), highlight=False, soft_wrap=True)
     if steps := dict.fromkeys(_steps(report)):
         console.print("\n[bold]To do[/], for what is missing:", highlight=False)
@@ -98,12 +98,6 @@ def _limits_table(sizes: Sequence[Size]) -> Table:
 def _needed(limit: Limit) -> str:
     colour = "green" if limit.ok else "yellow" if limit.only_if else "red"
     return f"[{colour}]{limit.shown(limit.needed)}[/]" + ("" if limit.ok else " !")
-
-
-def _room(size: Size) -> str:
-    plan = size.plan
-    most = f"at most {size.room} {plan.backend} guests of {plan.terminals_per_guest} terminals fit here"
-    return most if size.ends_by is None else f"{most}; one more hits: {size.ends_by.name}"
 
 
 def _steps(report: Report) -> Iterator[str]:

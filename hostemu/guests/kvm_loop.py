@@ -1,8 +1,8 @@
 """Runs a loop on a virtual CPU by raw KVM ioctls and says how long it took: `python kvm_loop.py DEVICE`.
 
 It is a program of its own, with the standard library alone, because a broken KVM may hang it for good.  It prints one
-JSON object, {"ns_per_iteration": …} or {"call": …, "error": …}.  Numbers and structures: linux/kvm.h and asm/kvm.h
-(x86); their meaning: the kernel's documentation, virt/kvm/api.
+JSON object, {"ns_per_iteration": …} or {"call": …, "error": …, "errno": …}.  Numbers and structures: linux/kvm.h and
+asm/kvm.h (x86); their meaning: the kernel's documentation, virt/kvm/api.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 LIFETIME_S = 5
@@ -53,7 +53,11 @@ _CODE = bytes([0xB9, *ITERATIONS.to_bytes(2, "little"), 0x49, 0x75, 0xFD, 0xF4])
 
 
 class KvmError(Exception):
-    """A step of the way failed: (call, what it said)."""
+    """A step of the way failed."""
+
+    def __init__(self, call: str, error: str, number: int = 0) -> None:
+        super().__init__(call, error)
+        self.answer = {"call": call, "error": error, "errno": number}
 
 
 def _numbered(direction: int, size: int, number: int) -> int:
@@ -70,7 +74,7 @@ def _step(call: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise KvmError(call, os.strerror(error.errno or errno.EIO)) from error
+        raise KvmError(call, error.strerror or str(error), error.errno or errno.EIO) from error
 
 
 class Machine:
@@ -158,9 +162,9 @@ def main() -> None:
     """The program."""
     signal.alarm(LIFETIME_S)
     try:
-        answer: dict[str, object] = {"ns_per_iteration": ns_per_iteration(sys.argv[1])}
+        answer: Mapping[str, object] = {"ns_per_iteration": ns_per_iteration(sys.argv[1])}
     except KvmError as error:
-        answer = dict(zip(("call", "error"), error.args, strict=True))
+        answer = error.answer
     print(json.dumps(answer))
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES, ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def probe_kvm(device: Path = DEVICE, *, limit_s: float = LIMIT_S) -> Probe:
         fix = f"it is broken: enable nested virtualisation on the machine below, {_USE_TCG}"
         return Probe(False, f"no answer within {limit_s:g} s", fix)
     if "error" in said:
-        return _failed(device, said["call"], said["error"])
+        return _failed(device, **said)
     return judge(said["ns_per_iteration"])
 
 
@@ -63,7 +64,7 @@ def _run(device: Path, limit_s: float) -> dict[str, Any] | None:
         answer: dict[str, Any] = json.loads(out)
     except ValueError:
         last = err.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
-        return {"call": "the loop", "error": last[0]}
+        return {"call": "the loop", "error": last[0], "errno": 0}
     return answer
 
 
@@ -82,20 +83,20 @@ def _mortal(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
                 pipe.close()
 
 
-def _failed(device: Path, call: str, error: str) -> Probe:
+def _failed(device: Path, call: str, error: str, errno: int) -> Probe:
     """A step that failed, in words."""
-    if error == "No such file or directory":
+    if errno == ENOENT:
         return Probe(False, f"no {device}", _why_absent(Path("/proc/cpuinfo")))
     if call == "open":
         said = error[:1].lower() + error[1:]
-        return Probe(False, f"{device} cannot be opened: {said}", _how_to_open(device, error))
+        return Probe(False, f"{device} cannot be opened: {said}", _how_to_open(device, errno))
     if call == "KVM_GET_API_VERSION":
         return Probe(False, f"{device} is not a KVM device: {error}", f"remove it, load the kernel's KVM, {_USE_TCG}")
     return Probe(False, f"{device} cannot run a guest: {call}: {error}", f"see the kernel's log (dmesg), {_USE_TCG}")
 
 
-def _how_to_open(device: Path, error: str) -> str:
-    if error != "Permission denied":
+def _how_to_open(device: Path, errno: int) -> str:
+    if errno != EACCES:
         return f"see the kernel's log (dmesg), {_USE_TCG}"
     join = 'add yourself to the group kvm (sudo usermod --append --groups kvm "$USER"), then log in again'
     if device.stat().st_mode & (stat.S_IRGRP | stat.S_IWGRP) == stat.S_IRGRP | stat.S_IWGRP:

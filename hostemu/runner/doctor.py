@@ -52,6 +52,13 @@ class Size:
     room: int
     ends_by: Limit | None
 
+    def room_in_words(self) -> str:
+        """How many fit, and why no more."""
+        kind = f"{self.plan.backend} guests of {self.plan.terminals_per_guest} terminals"
+        if self.ends_by is None:
+            return f"no limit is known that would be hit by {kind}"
+        return f"at most {self.room} {kind} fit here; one more hits: {self.ends_by.name}"
+
 
 @dataclass(frozen=True)
 class Report:
@@ -81,7 +88,10 @@ def diagnose(plans: Sequence[Plan]) -> Report:
     asked = Background(partial(_facts, lab))
     probes = try_backends(offered()) if lab.usable else dict.fromkeys(offered(), _untried(lab))
     auto = _auto(probes)
-    facts = asked.result(Deadline.after(LAB_S, "the kernel's limits"))
+    try:
+        facts = asked.result(Deadline.after(LAB_S, "the kernel's limits"))
+    except DeadlineExceeded:
+        facts = Facts()  # nothing is known of them
     sizes = [_size(facts, _concrete(plan, auto)) for plan in plans]
     backends = [*(_backend(name, probe) for name, probe in probes.items()), _auto_finding(auto)]
     return Report(lab, backends, [_program(tool) for tool in TOOLS], sizes)
@@ -163,7 +173,5 @@ def _limit_finding(plan: Plan, limit: Limit) -> Finding:
 def _room_finding(size: Size) -> Finding:
     figures = {"room": size.room, "plan": asdict(size.plan), "ends_by": size.ends_by and size.ends_by.name}
     enough = size.plan.guests <= size.room
-    what = f"room for {size.room} {size.plan.backend} guests of {size.plan.terminals_per_guest} terminals"
-    detail = what if size.ends_by is None else f"{what}; one more hits: {size.ends_by.name}"
     fix = "" if enough or size.ends_by is None else size.ends_by.fix
-    return Finding("capacity", f"room for {size.plan.backend} guests", enough, detail, fix, figures)
+    return Finding("capacity", f"room for {size.plan.backend} guests", enough, size.room_in_words(), fix, figures)

@@ -100,6 +100,15 @@ def test_where_no_lab_can_be_made_no_backend_is_tried_and_each_says_so(monkeypat
     assert report.sizes[0].limits
 
 
+def test_limits_that_nobody_tells_are_not_invented(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "lab_possible", lambda: (False, "not here", "elsewhere"))
+    monkeypatch.setattr(doctor, "read_facts", lambda: time.sleep(60))
+    monkeypatch.setattr(doctor, "LAB_S", 0.3)
+    (size,) = diagnose([THESIS]).sizes
+    assert [limit.name for limit in size.limits] == ["BR_MAX_PORTS"]
+    assert "no limit is known" in size.room_in_words()
+
+
 def test_a_lab_that_hangs_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "lab_possible", lambda: time.sleep(60))
     monkeypatch.setattr(doctor, "LAB_S", 0.3)
