@@ -1,10 +1,12 @@
 """Guests: emulated hosts, of several kinds behind one interface."""
 
 from hostemu.guests.api import Backend, Finished, Guest, GuestProcess, GuestSpec, NicSpec, Probe, Usage
-from hostemu.guests.registry import BACKENDS, backend
+from hostemu.guests.registry import AUTO, BACKENDS, MACHINES, backend, choose, offered
 
 __all__ = [
+    "AUTO",
     "BACKENDS",
+    "MACHINES",
     "Backend",
     "Finished",
     "Guest",
@@ -14,4 +16,6 @@ __all__ = [
     "Probe",
     "Usage",
     "backend",
+    "choose",
+    "offered",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from hostemu.base.errors import HostemuError
 from hostemu.guests.api import Backend, Guest, GuestSpec, Probe
 from hostemu.guests.booting import boot_probe, require
+from hostemu.guests.kvm_probe import probe_kvm
 from hostemu.guests.qemu import QEMU, QemuGuest
 from hostemu.guests.qemu_template import QemuClone, TemplateStore
 
@@ -48,3 +49,8 @@ class KvmBackend(QemuBackend):
 
     name = "kvm"
     guest_class = KvmGuest
+
+    def probe(self) -> Probe:
+        """A processor that runs a loop at full speed, and a guest that boots: QEMU stays alive when KVM fails it."""
+        found = probe_kvm()
+        return super().probe() if found.usable else found

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats has the same, but is slow to import
 
 CONFIDENCE = 0.95
 
@@ -27,7 +27,7 @@ class Estimate:
         if n == 1:
             return Estimate(mean, None, 1)
         deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+        quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
         return Estimate(mean, quantile * deviation / math.sqrt(n), n)
 
     def text(self, digits: int = 1) -> str:

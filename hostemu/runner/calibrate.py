@@ -18,6 +18,7 @@ from hostemu.base.errors import RunError
 from hostemu.measure.costs import FIGURES, Costs, Provenance
 from hostemu.measure.host import host_facts
 from hostemu.records import RunRecord, read_record
+from hostemu.runner.backends import resolve_backend
 from hostemu.runner.play import OnEvent, play_real
 from hostemu.scenario import load_scenario
 
@@ -62,6 +63,7 @@ def measure_costs(
     backend: str, output: Path, repeats: int, on_event: OnEvent, on_sample: Callable[[Sample], None]
 ) -> Costs:
     """Play both scenarios `repeats` times, in turn; RunError when a run was disturbed."""
+    backend = resolve_backend(backend).name
     samples: dict[str, list[float]] = {name: [] for name in FIGURES}
     for repeat in range(repeats):
         for name, figures in _FIGURES.items():
