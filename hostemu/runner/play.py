@@ -14,6 +14,7 @@ from typing import Any
 from hostemu import __version__
 from hostemu.base.errors import HostError, InputError
 from hostemu.guests import AUTO
+from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab, lab_possible
 from hostemu.measure.costs import NO_COSTS, load_costs
 from hostemu.measure.host import host_facts
