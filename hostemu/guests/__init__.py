@@ -1,6 +1,16 @@
 """Guests: emulated hosts, of several kinds behind one interface."""
 
-from hostemu.guests.api import Backend, Finished, Guest, GuestProcess, GuestSpec, NicSpec, Probe, Usage
+from hostemu.guests.api import (
+    Backend,
+    Finished,
+    Guest,
+    GuestProcess,
+    GuestSpec,
+    NicSpec,
+    Preparation,
+    Probe,
+    Usage,
+)
 from hostemu.guests.registry import BACKENDS, backend
 
 __all__ = [
@@ -11,6 +21,7 @@ __all__ = [
     "GuestProcess",
     "GuestSpec",
     "NicSpec",
+    "Preparation",
     "Probe",
     "Usage",
     "backend",

@@ -16,6 +16,7 @@ from typing import IO, Self
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import DeadlineExceeded, InputError
+from hostemu.lab import NetNamespace
 
 STOP_S = 5.0
 HANG_UP_S = 0.5
@@ -41,12 +42,17 @@ class NicSpec:
 
 @dataclass(frozen=True)
 class GuestSpec:
-    """A guest to be made.  memory_bytes: where the backend has memory of its own.  sysctls: set where possible."""
+    """A guest to be made.
+
+    memory_bytes: where the backend has memory of its own.  sysctls: set where possible.
+    programs: commands of the host's that can be run in the guest, too, with the libraries that they need.
+    """
 
     name: str
     nics: tuple[NicSpec, ...] = ()
     memory_bytes: int = 32 << 20
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,18 @@ class Probe:
     usable: bool
     reason: str
     fix: str = ""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What has to be done on a host once, before the first guest of a backend can start.
+
+    packages: of the system.  commands: as a user types them.  reason: why it is not told, if it is not.
+    """
+
+    packages: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +226,10 @@ class Guest(ABC):
     def usage(self) -> Usage:
         """What the guest has used so far."""
 
+    def host_pids(self) -> list[int]:
+        """The host's processes that make up the guest, by their numbers in /proc; maybe none."""
+        return []
+
     @abstractmethod
     def stop(self, grace_s: float = STOP_S) -> None:
         """End all programs, then the guest; nothing of it is left.  Again is harmless."""
@@ -230,9 +252,14 @@ def inner_path(remote: str) -> PurePosixPath:
 
 
 class Backend(ABC):
-    """A kind of guest."""
+    """A kind of guest.
+
+    wirings: how a guest's NIC can reach the host: "gine", through `Guest.nic_fd` and the emulator; "direct", without
+    it, if there is a `create_direct`.
+    """
 
     name: str
+    wirings: frozenset[str] = frozenset({"gine"})
 
     @abstractmethod
     def probe(self) -> Probe:
@@ -241,3 +268,18 @@ class Backend(ABC):
     @abstractmethod
     def create(self, spec: GuestSpec, workdir: Path) -> Guest:
         """A guest that is not started yet; workdir: a folder for its files, made when it starts."""
+
+    def create_direct(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> Guest:
+        """A guest whose only NIC leads, without the emulator, to an interface of the namespace `host`.
+
+        far: that interface.  It is made and configured when the guest starts, and is there as long as `host`.
+        """
+        raise InputError(f"a {self.name} guest cannot be wired to the host directly", expected="wiring gine")
+
+    def identity(self) -> dict[str, str]:
+        """What its guests are made of (versions, checksums): figures are pooled only where that is the same."""
+        return {}
+
+    def preparation(self) -> Preparation:
+        """What has to be done once, before its first guest can start."""
+        return Preparation(reason=f"backend {self.name} does not tell")

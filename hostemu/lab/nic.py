@@ -41,7 +41,7 @@ _near_ends = itertools.count()
 
 @dataclass(frozen=True)
 class Nic:
-    """fd: where its frames are read and written.  index: the interface's, inside the guest."""
+    """fd: where its frames are read and written; -1 where the far end is an interface.  index: inside the guest."""
 
     name: str
     kind: str
@@ -113,6 +113,19 @@ def open_veth(name: str, ns_fd: int, index_of: Callable[[str], int]) -> Nic:
         index = index_of(name)
         undo.pop_all()
         return Nic(name, "veth", sock.detach(), index)
+
+
+def make_pair(name: str, ns_fd: int, far_name: str, far_ns_fd: int) -> None:
+    """A veth pair between two namespaces; gone when one of them is."""
+    from pyroute2 import IPRoute
+
+    near = f"he{next(_near_ends)}"
+    with ExitStack() as undo, IPRoute() as route:
+        route.link("add", ifname=near, kind="veth", peer={"ifname": far_name, "net_ns_fd": far_ns_fd})
+        near_index = route.link_lookup(ifname=near)[0]
+        undo.callback(_remove_link, near_index)
+        route.link("set", index=near_index, net_ns_fd=ns_fd, ifname=name)
+        undo.pop_all()
 
 
 def _remove_link(index: int) -> None:
