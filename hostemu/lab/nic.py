@@ -15,11 +15,13 @@ import itertools
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from hostemu.base.errors import InputError
+from hostemu.lab.kernel import NETWORK_AUDIT_EVENT
 
 TUN_DEVICE = "/dev/net/tun"
 
@@ -67,6 +69,7 @@ def check_kind(kind: str) -> str:
 
 def open_tap(name: str) -> Nic:
     """A TAP in the namespace of the calling thread."""
+    sys.audit(NETWORK_AUDIT_EVENT, 1)
     with ExitStack() as undo:
         fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         undo.callback(os.close, fd)
@@ -99,6 +102,7 @@ def open_veth(name: str, ns_fd: int, index_of: Callable[[str], int]) -> Nic:
     """
     from pyroute2 import IPRoute  # slow to import, and needed here only
 
+    sys.audit(NETWORK_AUDIT_EVENT, 2)
     near = f"he{next(_near_ends)}"
     with ExitStack() as undo:
         with IPRoute() as route:
@@ -119,6 +123,7 @@ def make_pair(name: str, ns_fd: int, far_name: str, far_ns_fd: int) -> None:
     """A veth pair between two namespaces; gone when one of them is."""
     from pyroute2 import IPRoute
 
+    sys.audit(NETWORK_AUDIT_EVENT, 2)
     near = f"he{next(_near_ends)}"
     with ExitStack() as undo, IPRoute() as route:
         route.link("add", ifname=near, kind="veth", peer={"ifname": far_name, "net_ns_fd": far_ns_fd})
