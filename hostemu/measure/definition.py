@@ -63,10 +63,17 @@ class Throughput(Shared):
     wirings: Wirings = ("direct", "gine")
 
     @model_validator(mode="after")
-    def _can_end_in_time(self) -> Self:
-        if self.timeout_ns <= self.duration_ns:
-            raise inconsistent(("timeout",), "longer than duration", f"{self.timeout_ns / 1e9:g} s")
+    def _duration_is_possible(self) -> Self:
+        _check_duration(self.duration_ns, self.timeout_ns)
         return self
+
+
+def _check_duration(duration_ns: int, timeout_ns: int) -> None:
+    """The programs that measure take whole seconds only."""
+    if duration_ns % NS_PER_S:
+        raise inconsistent(("duration",), "whole seconds", f"{duration_ns / 1e9:g} s")
+    if timeout_ns <= duration_ns:
+        raise inconsistent(("timeout",), "longer than duration", f"{timeout_ns / 1e9:g} s")
 
 
 class Tbench(Throughput):
@@ -83,6 +90,11 @@ class PacketRate(Shared):
     rate_per_s: Annotated[int, Field(alias="rate", ge=1, le=10_000_000)]
     duration_ns: PositiveDuration = Field(alias="duration")
     wirings: Wirings = ("direct", "gine")
+
+    @model_validator(mode="after")
+    def _duration_is_possible(self) -> Self:
+        _check_duration(self.duration_ns, self.timeout_ns)
+        return self
 
 
 class Memory(Figure):

@@ -119,7 +119,7 @@ def _socket(trace: Trace, _self: object, family: int, *_rest: object) -> None:
 
 
 def _kernel(trace: Trace, call: str) -> None:
-    trace.privilege(call)
+    trace.privilege("mounts" if call == "mount" else "namespaces")
 
 
 def _network(trace: Trace, settings: int) -> None:
