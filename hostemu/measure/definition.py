@@ -19,6 +19,8 @@ BARE_HOST = "host"
 FIGURES = ("iperf", "tbench", "packets", "memory", "guests", "boot", "terminals", "ease", "costs")
 """Names of all figures, in the order in which they are listed."""
 
+TBENCH_SHORTEST_NS = 2 * NS_PER_S
+
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Names = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...], Field(strict=False)]
@@ -80,6 +82,12 @@ class Tbench(Throughput):
     """client_lines: how much of the file of tbench's clients is used; all of it does not fit into small guests."""
 
     client_lines: Count
+
+    @model_validator(mode="after")
+    def _tbench_has_time(self) -> Self:
+        if self.duration_ns < TBENCH_SHORTEST_NS:
+            raise inconsistent(("duration",), "at least 2 s: tbench looks at its clients once a second", "less")
+        return self
 
 
 class PacketRate(Shared):
@@ -151,10 +159,9 @@ class Ease(Figure):
 
 
 class CostRuns(Settings):
-    """Runs of the cost scenarios: what each action of the programs costs in CPU time.  timeout_ns: of one run."""
+    """Runs of the cost scenarios, which have deadlines of their own: each action's cost in CPU time."""
 
     repeats: Annotated[int, Field(ge=1, le=1000)]
-    timeout_ns: PositiveDuration = Field(alias="timeout")
 
 
 class Quiet(Settings):

@@ -130,7 +130,7 @@ class Ramp:
                 deadline = Deadline.after(self.settings.start_ns / 1e9, f"guest {name} to start")
                 guest.start(deadline)
             except (HostemuError, OSError) as error:
-                self.ended_by = f"guest {len(self.guests) + at + 1} could not be started: {error}"
+                self.ended_by = f"guest {len(self.guests) + at + 1} could not be started: {_in_a_line(error)}"
                 begun = begun[:at]
                 break
         for guest in begun:
@@ -139,11 +139,15 @@ class Ramp:
                 self._counter.add(guest.host_pids())
                 self.guests.append(guest)
             except (HostemuError, OSError) as error:
-                self.ended_by = self.ended_by or f"guest {len(self.guests) + 1} did not answer: {error}"
+                self.ended_by = self.ended_by or f"guest {len(self.guests) + 1} did not answer: {_in_a_line(error)}"
 
     def _create(self, number: int) -> Guest:
         spec = self.bench.spec(f"guest-{number}", self.settings.memory_bytes, (guest_nic(number),))
         return self.bench.backend.create(spec, self.bench.folder / spec.name)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def guest_address(number: int) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 
 from hostemu.base.deadline import Deadline
-from hostemu.base.errors import HostemuError, HostError
+from hostemu.base.errors import HostemuError, HostError, RunError
 from hostemu.measure.bench import Bench, FarmPlan, Once, Sample
 from hostemu.measure.definition import Terminals
 from hostemu.measure.wiring import GINE, Wanted, joined
@@ -41,6 +41,8 @@ def _measure(bench: Bench, settings: Terminals) -> Sample:
 
     found = search(runs, settings.first, settings.at_most, settings.resolution)
     failed = {count: why for count, why in tried.items() if why}
+    if not found:
+        raise RunError("not even one terminal runs in a guest", found=failed[min(failed)])
     ended_by = failed[min(failed)] if failed else f"the campaign's limit of {settings.at_most} terminals"
     return Sample({"terminals": float(found)}, {"ended_by": ended_by, "tried": {str(k): v for k, v in tried.items()}})
 
@@ -71,7 +73,7 @@ def _trouble(bench: Bench, settings: Terminals, count: int) -> str:
                 pair.guest.run(["true"], deadline=Deadline.after(COMMAND_S, "the guest to obey"))
             return f"no connection to {silent[0]} and {len(silent) - 1} others of {SAMPLES}" if silent else ""
         except HostemuError as error:
-            return str(error)
+            return " ".join(str(error).split())
 
 
 def _sample(plan: FarmPlan) -> list[str]:

@@ -65,7 +65,7 @@ def _tbench(pair: Pair, settings: Tbench, deadline: Deadline) -> Sample:
 def parse(text: str) -> Sample:
     """tbench's last word; CommandFailed when it has none, or some clients failed."""
     result, trouble = _RESULT.search(text), _TROUBLE.search(text)
-    if result is None or trouble is not None:
+    if result is None or trouble is not None or not float(result[1]):
         said = trouble[0] if trouble else " | ".join(text.strip().splitlines()[-2:])
         raise CommandFailed(
             "tbench gave no result",

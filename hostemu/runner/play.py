@@ -52,7 +52,7 @@ def _run_folder(output: Path, scenario: Scenario, kind: str, time_scale: float) 
         ) from error
 
 
-def _require_lab() -> None:
+def require_lab() -> None:
     """HostError, with the reason and what to do, where no lab can be made."""
     possible, reason, fix = lab_possible()
     if not possible:
@@ -66,7 +66,7 @@ def play_real(scenario: Scenario, backend: str, output: Path, time_scale: float,
     """
     plan_layout(scenario)
     find_backend(backend)
-    _require_lab()
+    require_lab()
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {
