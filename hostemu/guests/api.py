@@ -16,6 +16,7 @@ from typing import IO, Self
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed, DeadlineExceeded, InputError
+from hostemu.lab import NetNamespace
 
 STOP_S = 5.0
 HANG_UP_S = 0.5
@@ -98,6 +99,18 @@ class Probe:
     usable: bool
     reason: str
     fix: str = ""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What has to be done on a host once, before the first guest of a backend can start.
+
+    packages: of the system.  commands: as a user types them.  reason: why it is not told, if it is not.
+    """
+
+    packages: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -285,11 +298,14 @@ def traffic(text: str, names: set[str]) -> dict[str, int]:
 class Backend(ABC):
     """A kind of guest.
 
+    wirings: how a guest's NIC can reach the host: "gine", through `Guest.nic_fd` and the emulator; "direct", without
+    it, if there is a `create_direct`.
     has_own_kernel: its guests have memory, clock and file system of their own, too.
     """
 
     name: str
     has_own_kernel: bool = False
+    wirings: frozenset[str] = frozenset({"gine"})
 
     def require(self, kernel: Path | None) -> None:
         """Find what its guests are made of; called outside of any lab, before anything is made.
@@ -306,3 +322,18 @@ class Backend(ABC):
     @abstractmethod
     def create(self, spec: GuestSpec, workdir: Path) -> Guest:
         """A guest that is not started yet; workdir: a folder for its files, made when it starts."""
+
+    def create_direct(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> Guest:
+        """A guest whose only NIC leads, without the emulator, to an interface of the namespace `host`.
+
+        far: that interface.  It is made and configured when the guest starts, and is there as long as `host`.
+        """
+        raise InputError(f"a {self.name} guest cannot be wired to the host directly", expected="wiring gine")
+
+    def identity(self) -> dict[str, str]:
+        """What its guests are made of (versions, checksums): figures are pooled only where that is the same."""
+        return {}
+
+    def preparation(self) -> Preparation:
+        """What has to be done once, before its first guest can start."""
+        return Preparation(reason=f"backend {self.name} does not tell")

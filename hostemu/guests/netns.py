@@ -19,6 +19,8 @@ from hostemu.guests.api import (
     Guest,
     GuestProcess,
     GuestSpec,
+    NicSpec,
+    Preparation,
     Probe,
     Usage,
     command_failed,
@@ -58,14 +60,16 @@ class NetnsGuest(Guest):
         if self.spec.sysctls:
             namespace.set_sysctls(self.spec.sysctls)
         for nic in self.spec.nics:
-            self._nics[nic.name] = opened = namespace.open_nic(nic.name, nic.mac, nic.mtu)
-            namespace.configure(
-                opened,
-                addresses=nic.addresses,
-                neighbours=nic.neighbours,
-                routes=nic.routes,
-                local_prefixes=nic.local_prefixes,
-            )
+            self._nics[nic.name] = opened = self._open_nic(namespace, nic)
+            configure(namespace, opened, nic)
+
+    def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
+        return namespace.open_nic(nic.name, nic.mac, nic.mtu)
+
+    @property
+    def namespace(self) -> NetNamespace:
+        """The running guest's network namespace."""
+        return self._running()
 
     def wait_ready(self, deadline: Deadline) -> None:
         """The guest's kernel answers with all its addresses."""
@@ -173,6 +177,11 @@ class NetnsGuest(Guest):
     def _pids(self) -> list[int]:
         return [pid for program in self._programs for pid in program.pids()]
 
+    def host_pids(self) -> list[int]:
+        """Those of its programs; the namespace itself is no process."""
+        self._running()
+        return self._pids()
+
     def usage(self) -> Usage:
         namespace = self._running()
         used = [program.usage() for program in self._programs]
@@ -196,6 +205,34 @@ class NetnsGuest(Guest):
         return self._namespace
 
 
+class DirectGuest(NetnsGuest):
+    """A guest whose NIC is one end of a veth pair, with the other end in a namespace of the host's side."""
+
+    def __init__(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> None:
+        super().__init__(spec, workdir)
+        self._host = host
+        self._far = far
+
+    def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
+        own, far = namespace.open_pair((nic.name, nic.mac), self._host, (self._far.name, self._far.mac), nic.mtu)
+        configure(self._host, far, self._far)
+        return own
+
+    def nic_fd(self, name: str) -> int:
+        raise InputError(f"NIC {name!r} of guest {self.spec.name} is wired directly", expected="wiring gine")
+
+
+def configure(namespace: NetNamespace, nic: Nic, spec: NicSpec) -> None:
+    """Give an interface what its spec says."""
+    namespace.configure(
+        nic,
+        addresses=spec.addresses,
+        neighbours=spec.neighbours,
+        routes=spec.routes,
+        local_prefixes=spec.local_prefixes,
+    )
+
+
 def _memory_file(name: str) -> FileIO:
     return FileIO(os.memfd_create(name), "r+")
 
@@ -209,6 +246,7 @@ class NetnsBackend(Backend):
     """Network namespaces of the running kernel."""
 
     name = "netns"
+    wirings = frozenset({"gine", "direct"})
 
     def probe(self) -> Probe:
         try:
@@ -219,5 +257,19 @@ class NetnsBackend(Backend):
             return Probe(False, str(error), "run as root, or allow user namespaces")
         return Probe(True, f"namespaces with {nic_kind()} interfaces")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
+    def create(self, spec: GuestSpec, workdir: Path) -> NetnsGuest:
         return NetnsGuest(spec, workdir)
+
+    def create_direct(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> NetnsGuest:
+        if len(spec.nics) != 1:
+            raise InputError(
+                f"guest {spec.name} cannot be wired directly", expected="one NIC", found=f"{len(spec.nics)}"
+            )
+        return DirectGuest(spec, workdir, host, far)
+
+    def identity(self) -> dict[str, str]:
+        return {"kernel": os.uname().release, "nic": nic_kind()}
+
+    def preparation(self) -> Preparation:
+        """Nothing: the kernel has all of it."""
+        return Preparation()

@@ -8,12 +8,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from hostemu.lab import kernel, rtnetlink
-from hostemu.lab.nic import Nic, check_kind, nic_kind, open_cable, open_tap, open_veth
+from hostemu.lab.nic import Nic, check_kind, make_pair, nic_kind, open_cable, open_tap, open_veth
 from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
 
 T = TypeVar("T")
@@ -116,6 +117,20 @@ class NetNamespace:
         self._undo.callback(os.close, nic.fd)
         self._route.request([rtnetlink.set_link(nic.index, up=True, mtu=mtu)])
         return nic
+
+    def open_pair(
+        self, own: tuple[str, str], other: NetNamespace, far: tuple[str, str], mtu: int = 1500
+    ) -> tuple[Nic, Nic]:
+        """Two interfaces, here and in another namespace, up and joined by a cable; own, far: their name and MAC."""
+        make_pair(own[0], self.fd, far[0], other.fd)
+        ends = []
+        for namespace, (name, mac) in ((self, own), (other, far)):
+            index = namespace.call(partial(socket.if_nametoindex, name))
+            nic = Nic(name, "veth", -1, index)
+            namespace._route.request([rtnetlink.set_link(index, up=False, mac=mac, mtu=mtu)])
+            namespace.set_link(nic, up=True)
+            ends.append(nic)
+        return ends[0], ends[1]
 
     def set_link(self, nic: Nic, *, up: bool) -> None:
         """Raise or lower an interface."""

@@ -10,10 +10,13 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from typing import Protocol
+
+from hostemu.lab.kernel import NETWORK_AUDIT_EVENT
 
 _NLMSG = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
@@ -172,6 +175,7 @@ class RouteSocket:
         """Have all messages carried out in order; OSError for the first one that the kernel refuses."""
         if not messages:
             return
+        sys.audit(NETWORK_AUDIT_EVENT, len(messages))
         batch = [_pack((kind, flags | _ACK, body), at) for at, (kind, flags, body) in enumerate(messages)]
         self._socket.send(b"".join(batch))
         left = len(messages)

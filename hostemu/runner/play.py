@@ -54,7 +54,7 @@ def _run_folder(output: Path, scenario: Scenario, kind: str, time_scale: float) 
         ) from error
 
 
-def _require_lab() -> None:
+def require_lab() -> None:
     """HostError, with the reason and what to do, where no lab can be made."""
     possible, reason, fix = lab_possible()
     if not possible:
@@ -64,7 +64,7 @@ def _require_lab() -> None:
 def _chosen(backend: str, on_event: OnEvent) -> str:
     """The backend's name; a choice that the user did not make is told."""
     if backend == AUTO:
-        _require_lab()
+        require_lab()
     choice = resolve_backend(backend)
     if choice.why:
         on_event({"phase": "backend", "done": 1, "total": 1, "note": f"{choice.name}: {choice.why}"})
@@ -88,7 +88,7 @@ def play_real(
     plan_layout(scenario)
     backend = _chosen(backend, on_event)
     find_backend(backend).require(kernel)
-    _require_lab()
+    require_lab()
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {

@@ -6,16 +6,14 @@ start guests → build the network → start the emulator → start programs →
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hostemu.base.deadline import Deadline
-from hostemu.gine import Engine
+from hostemu.gine import Engine, realtime_priority
 from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Guest
 from hostemu.measure.host import LoadMonitor
@@ -39,8 +37,6 @@ GRACE_S = 30.0
 
 COLLECT_S = 20.0
 CHECKPOINT_S = 5.0
-REALTIME_PRIORITY = 1
-"""SCHED_FIFO, the lowest: it need only come before ordinary programs."""
 
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
@@ -50,21 +46,6 @@ def play(argument: dict[str, Any], emit: Emit) -> None:
     scenario = load_scenario(path, time_scale=order.time_scale)
     with ExitStack() as stack:
         RealRun(order, scenario, stack, emit).play()
-
-
-def may_be_realtime() -> bool:
-    """Whether this process may have a real-time priority, found by trying in a thread."""
-    allowed = []
-
-    def attempt() -> None:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
-            allowed.append(True)
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    thread.join()
-    return bool(allowed)
 
 
 def plays_center(scenario: Scenario, backend: str) -> bool:
@@ -114,7 +95,7 @@ class RealRun:
         """The emulator, running; with a real-time priority where this user may have one."""
         self._emit({"phase": "emulator", "done": 0, "total": 1, "note": "compiled once, then kept"})
         network = build_network(self.layout, self.scenario, guests)
-        engine = Engine(network, realtime_priority=REALTIME_PRIORITY if may_be_realtime() else None)
+        engine = Engine(network, realtime_priority=realtime_priority())
         self._stack.enter_context(engine)
         self._emit({"phase": "emulator", "done": 1, "total": 1})
         return engine
