@@ -16,28 +16,35 @@ from typing import IO, Self
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed, DeadlineExceeded, InputError
+from hostemu.guests.nics import Cable, HostInterface, Multicast, NicSpec, SwitchPort, Wire, traffic
 from hostemu.lab import NetNamespace
+
+__all__ = [
+    "HANG_UP_S",
+    "STOP_S",
+    "Backend",
+    "Cable",
+    "Finished",
+    "Guest",
+    "GuestProcess",
+    "GuestSpec",
+    "HostInterface",
+    "Multicast",
+    "NicSpec",
+    "Preparation",
+    "Probe",
+    "ProcessUsage",
+    "SwitchPort",
+    "Usage",
+    "Wire",
+    "command_failed",
+    "inner_path",
+    "traffic",
+]
 
 STOP_S = 5.0
 HANG_UP_S = 0.5
 """What a program may take to end by itself once its input has ended."""
-
-
-@dataclass(frozen=True)
-class NicSpec:
-    """One network interface of a guest.
-
-    addresses: with prefix length, such as "10.0.0.2/30".  routes: (prefix, gateway).  neighbours: (address, MAC).
-    local_prefixes: networks whose every address is the guest's own.  mtu: bytes.
-    """
-
-    name: str
-    mac: str
-    addresses: tuple[str, ...] = ()
-    routes: tuple[tuple[str, str], ...] = ()
-    local_prefixes: tuple[str, ...] = ()
-    neighbours: tuple[tuple[str, str], ...] = ()
-    mtu: int = 1500
 
 
 @dataclass(frozen=True)
@@ -280,32 +287,16 @@ def command_failed(guest: str, finished: Finished) -> CommandFailed:
     )
 
 
-_TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)
-
-
-def traffic(text: str, names: set[str]) -> dict[str, int]:
-    """The counters of these interfaces in a /proc/net/dev, added up."""
-    total = dict.fromkeys(_TRAFFIC_COLUMNS, 0)
-    for line in text.splitlines()[2:]:
-        name, _, counters = line.partition(":")
-        if name.strip() in names:
-            values = counters.split()
-            for key, column in _TRAFFIC_COLUMNS.items():
-                total[key] += int(values[column])
-    return total
-
-
 class Backend(ABC):
     """A kind of guest.
 
-    wirings: how a guest's NIC can reach the host: "gine", through `Guest.nic_fd` and the emulator; "direct", without
-    it, if there is a `create_direct`.
+    wires: what NICs of its guests can be joined to.
     has_own_kernel: its guests have memory, clock and file system of their own, too.
     """
 
     name: str
     has_own_kernel: bool = False
-    wirings: frozenset[str] = frozenset({"gine"})
+    wires: tuple[type[Wire], ...] = (Cable,)
 
     def require(self, kernel: Path | None) -> None:
         """Find what its guests are made of; called outside of any lab, before anything is made.
@@ -320,15 +311,28 @@ class Backend(ABC):
         """Whether it works here, found by trying.  Must be called inside a lab."""
 
     @abstractmethod
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
-        """A guest that is not started yet; workdir: a folder for its files, made when it starts."""
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        """A guest that is not started yet; workdir: a folder for its files, made when it starts.
 
-    def create_direct(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> Guest:
-        """A guest whose only NIC leads, without the emulator, to an interface of the namespace `host`.
-
-        far: that interface.  It is made and configured when the guest starts, and is there as long as `host`.
+        site: the host's namespace that its wires lead to, where they lead to one.
+        InputError for a wire that guests of this kind cannot have.
         """
-        raise InputError(f"a {self.name} guest cannot be wired to the host directly", expected="wiring gine")
+
+    def check_wires(self, spec: GuestSpec, site: NetNamespace | None) -> None:
+        """InputError for a wire that guests of this kind cannot have, or that lacks a site."""
+        for nic in spec.nics:
+            kind = type(nic.wire)
+            if kind not in self.wires:
+                known = ", ".join(wire.__name__ for wire in self.wires)
+                raise InputError(
+                    f"NIC {nic.name} of a {self.name} guest cannot be joined to a {kind.__name__}",
+                    expected=known,
+                    found=kind.__name__,
+                )
+            if kind in (HostInterface, Multicast, SwitchPort) and site is None:
+                raise InputError(
+                    f"NIC {nic.name} of guest {spec.name} has no site", expected="a namespace", found="none"
+                )
 
     def identity(self) -> dict[str, str]:
         """What its guests are made of (versions, checksums): figures are pooled only where that is the same."""

@@ -15,10 +15,12 @@ from hostemu.base.errors import CommandFailed, GuestError, InputError
 from hostemu.guests.api import (
     STOP_S,
     Backend,
+    Cable,
     Finished,
     Guest,
     GuestProcess,
     GuestSpec,
+    HostInterface,
     NicSpec,
     Preparation,
     Probe,
@@ -34,9 +36,10 @@ from hostemu.lab import NetNamespace, Nic, nic_kind
 class NetnsGuest(Guest):
     """One namespace with its NICs and programs."""
 
-    def __init__(self, spec: GuestSpec, workdir: Path) -> None:
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
         self.spec = spec
         self._workdir = workdir
+        self._site = site
         self._namespace: NetNamespace | None = None
         self._nics: dict[str, Nic] = {}
         self._programs: list[NamespaceProcess] = []
@@ -64,7 +67,12 @@ class NetnsGuest(Guest):
             configure(namespace, opened, nic)
 
     def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
-        return namespace.open_nic(nic.name, nic.mac, nic.mtu)
+        if not isinstance(nic.wire, HostInterface) or self._site is None:
+            return namespace.open_nic(nic.name, nic.mac, nic.mtu)
+        far = nic.wire.far
+        own, other = namespace.open_pair((nic.name, nic.mac), self._site, (far.name, far.mac), nic.mtu)
+        configure(self._site, other, far)
+        return own
 
     @property
     def namespace(self) -> NetNamespace:
@@ -148,7 +156,10 @@ class NetnsGuest(Guest):
             raise CommandFailed(f"cannot copy for guest {self.spec.name}", found=str(error)) from error
 
     def nic_fd(self, name: str) -> int:
-        return self._nic(name).fd
+        nic = self._nic(name)
+        if nic.fd < 0:
+            raise InputError(f"NIC {name!r} of guest {self.spec.name} is no port", expected="a NIC on a cable")
+        return nic.fd
 
     def _nic(self, name: str) -> Nic:
         self._running()
@@ -205,23 +216,6 @@ class NetnsGuest(Guest):
         return self._namespace
 
 
-class DirectGuest(NetnsGuest):
-    """A guest whose NIC is one end of a veth pair, with the other end in a namespace of the host's side."""
-
-    def __init__(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> None:
-        super().__init__(spec, workdir)
-        self._host = host
-        self._far = far
-
-    def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
-        own, far = namespace.open_pair((nic.name, nic.mac), self._host, (self._far.name, self._far.mac), nic.mtu)
-        configure(self._host, far, self._far)
-        return own
-
-    def nic_fd(self, name: str) -> int:
-        raise InputError(f"NIC {name!r} of guest {self.spec.name} is wired directly", expected="wiring gine")
-
-
 def configure(namespace: NetNamespace, nic: Nic, spec: NicSpec) -> None:
     """Give an interface what its spec says."""
     namespace.configure(
@@ -246,7 +240,7 @@ class NetnsBackend(Backend):
     """Network namespaces of the running kernel."""
 
     name = "netns"
-    wirings = frozenset({"gine", "direct"})
+    wires = (Cable, HostInterface)
 
     def probe(self) -> Probe:
         try:
@@ -257,15 +251,9 @@ class NetnsBackend(Backend):
             return Probe(False, str(error), "run as root, or allow user namespaces")
         return Probe(True, f"namespaces with {nic_kind()} interfaces")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> NetnsGuest:
-        return NetnsGuest(spec, workdir)
-
-    def create_direct(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> NetnsGuest:
-        if len(spec.nics) != 1:
-            raise InputError(
-                f"guest {spec.name} cannot be wired directly", expected="one NIC", found=f"{len(spec.nics)}"
-            )
-        return DirectGuest(spec, workdir, host, far)
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> NetnsGuest:
+        self.check_wires(spec, site)
+        return NetnsGuest(spec, workdir, site)
 
     def identity(self) -> dict[str, str]:
         return {"kernel": os.uname().release, "nic": nic_kind()}

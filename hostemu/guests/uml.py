@@ -8,10 +8,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from hostemu.guests import mconsole
-from hostemu.guests.api import Backend, Guest, GuestSpec, NicSpec, Probe
+from hostemu.guests.api import (
+    Backend,
+    Cable,
+    Guest,
+    GuestSpec,
+    HostInterface,
+    Multicast,
+    NicSpec,
+    Probe,
+    SwitchPort,
+)
 from hostemu.guests.booting import boot_probe, kernel_for, require
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest
+from hostemu.lab import NetNamespace
 
 VECTOR_DEPTH = 64
 """Frames that a vector NIC takes at a time: as many as the kernel's polling allows (NAPI_POLL_WEIGHT)."""
@@ -30,7 +41,7 @@ class UmlGuest(KernelGuest):
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         kernel = kernel_for(self.spec, "uml")
-        nics = (_vector(number, nic) for number, nic in enumerate(self.spec.nics))
+        nics = (self._nic_argument(number, nic) for number, nic in enumerate(self.spec.nics))
         argv = [
             str(agent_program()),
             "launch",
@@ -53,6 +64,18 @@ class UmlGuest(KernelGuest):
         ]
         return argv, []
 
+    def _nic_argument(self, number: int, nic: NicSpec) -> str:
+        """Vector NICs are the faster ones; only the older drivers know multicast sockets and switch daemons."""
+        match nic.wire:
+            case Multicast(group, port):
+                return f"eth{number}=mcast,{nic.mac},{group},{port},0"
+            case SwitchPort(control):
+                path = control / "ctl" if control.is_dir() else control
+                return f"eth{number}=daemon,{nic.mac},unix,{path}"
+            case _:
+                tap = self.taps[nic.name]
+                return f"vec{number}:transport=tap,ifname={tap},depth={VECTOR_DEPTH},gro=1,mac={nic.mac}"
+
     def host_mount(self, folder: str, *, writable: bool) -> tuple[str, str, str]:
         return ("none", "hostfs", folder)
 
@@ -68,15 +91,12 @@ class UmlGuest(KernelGuest):
         mconsole.request(UML_FOLDER / self.spec.name / "mconsole", command)
 
 
-def _vector(number: int, nic: NicSpec) -> str:
-    return f"vec{number}:transport=tap,ifname=tap{number},depth={VECTOR_DEPTH},gro=1,mac={nic.mac}"
-
-
 class UmlBackend(Backend):
     """User-mode Linux, of a lean kernel or the distribution's."""
 
     name = "uml"
     has_own_kernel = True
+    wires = (Cable, HostInterface, Multicast, SwitchPort)
 
     def require(self, kernel: Path | None) -> None:
         require("uml", kernel)
@@ -84,5 +104,6 @@ class UmlBackend(Backend):
     def probe(self) -> Probe:
         return boot_probe(self, "uml")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
-        return UmlGuest(spec, workdir)
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        self.check_wires(spec, site)
+        return UmlGuest(spec, workdir, site)

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ from hostemu.lab.nic import Nic, check_kind, make_pair, nic_kind, open_cable, op
 from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
 
 T = TypeVar("T")
+
+MULTICAST = "224.0.0.0/4"
 
 QUIET = {
     f"net.ipv6.conf.{scope}.{name}": value
@@ -117,6 +120,18 @@ class NetNamespace:
         self._undo.callback(os.close, nic.fd)
         self._route.request([rtnetlink.set_link(nic.index, up=True, mtu=mtu)])
         return nic
+
+    def open_tap(self, name: str, mac: str, mtu: int = 1500) -> Nic:
+        """A TAP in the namespace, up, with a MAC address, for a virtualiser that runs here to open by name."""
+        nic = self.call(lambda: open_tap(name))
+        os.close(nic.fd)  # it persists, as long as the namespace
+        self._route.request([rtnetlink.set_link(nic.index, up=False, mac=mac, mtu=mtu)])
+        self.set_link(nic, up=True)
+        return replace(nic, fd=-1)
+
+    def allow_multicast(self) -> None:
+        """Multicast groups are reached, and joined, on the loopback interface."""
+        self._route.request([rtnetlink.add_link_route(MULTICAST, LOOPBACK)])
 
     def open_pair(
         self, own: tuple[str, str], other: NetNamespace, far: tuple[str, str], mtu: int = 1500

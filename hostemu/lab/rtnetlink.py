@@ -34,7 +34,7 @@ _IFF_UP = 0x1
 _NUD_PERMANENT = 0x80
 _RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
 _RTPROT_STATIC = 4
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RT_SCOPE_HOST = 0, 253, 254
 _RTN_UNICAST, _RTN_LOCAL = 1, 2
 
 LOOPBACK = 1
@@ -94,6 +94,11 @@ def add_route(prefix: str, gateway: str, index: int) -> Message:
     """Send what is for `prefix` to `gateway`."""
     attributes = _attribute(_RTA_GATEWAY, ip_address(gateway).packed) + _attribute(_RTA_OIF, _number(index))
     return _route(prefix, _RT_TABLE_MAIN, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, attributes)
+
+
+def add_link_route(prefix: str, index: int) -> Message:
+    """Send what is for `prefix` out of an interface, to nobody in particular."""
+    return _route(prefix, _RT_TABLE_MAIN, _RT_SCOPE_LINK, _RTN_UNICAST, _attribute(_RTA_OIF, _number(index)))
 
 
 def add_local_prefix(prefix: str) -> Message:
