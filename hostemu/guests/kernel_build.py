@@ -42,7 +42,7 @@ from hostemu.guests.kernels import (
     read_lean,
 )
 
-TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc", "m4", "perl", "/usr/include/stdio.h")
+TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc", "m4", "/usr/include/stdio.h")
 UNPACKERS = {".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
 WORK_PREFIX = ".work-"
 SWEEP_LOCK = ".sweep.lock"
