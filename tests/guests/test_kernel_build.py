@@ -75,7 +75,7 @@ def test_a_build_leaves_a_kernel_with_its_record_and_nothing_else(tmp_path: Path
     assert record["source"] == str(archive)
     assert record["sha256"] == kernel.sha256
     assert "gcc" in record["compiler"]
-    assert record["seconds"] > 0
+    assert 0 <= record["seconds"] < 60
     assert "CC      part5.o" in (kernel.path.parent / "build.log").read_text()
 
 
