@@ -23,7 +23,7 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 
 @dataclass(frozen=True)
 class Source:
-    """A kernel source; sha256: of a tarball's content, or of a folder's place and its files' names, sizes and times."""
+    """A kernel source; sha256: of a tarball, or of a folder's place and its files' names, sizes and times."""
 
     path: Path
     sha256: str
