@@ -20,6 +20,7 @@ from hostemu.measure.costs import NO_COSTS, load_costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
+from hostemu.runner.fabric import check_wiring
 from hostemu.runner.layout import plan_layout
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate
@@ -87,7 +88,9 @@ def play_real(
     """
     plan_layout(scenario)
     backend = _chosen(backend, on_event)
-    find_backend(backend).require(kernel)
+    found = find_backend(backend)
+    check_wiring(scenario, found)
+    found.require(kernel)
     require_lab()
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
