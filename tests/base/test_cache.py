@@ -81,9 +81,8 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_draft_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as draft:
-        draft.write_text("half")
-        raise ZeroDivisionError
+    with pytest.raises(FileNotFoundError), whole_file(path) as draft:
+        draft.write_bytes(b"half" + (tmp_path / "absent").read_bytes())
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -73,7 +74,7 @@ def test_frames_are_the_same_however_the_stream_is_cut(
     stream = b"".join(frame(*one) for one in frames)
     ends = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
     splitter, seen = FrameSplitter(), []
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         seen += splitter.feed(stream[start:end])
     assert seen == frames
 
@@ -101,7 +102,7 @@ def test_whatever_comes_is_cut_into_frames_or_refused(pieces: list[bytes]) -> No
     ],
 )
 def test_what_is_no_frame_is_refused(head: bytes) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no frame of an agent|FrameKind"):
         FrameSplitter().feed(head)
 
 

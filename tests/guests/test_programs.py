@@ -150,12 +150,14 @@ def test_usage_is_asked_while_a_program_runs() -> None:
 
 def test_there_is_no_such_program() -> None:
     before = descriptors()
-    with talking() as (channel, agent):
-        with meanwhile(lambda: AgentProcess(channel, ["a"], {}, PLACE, None)) as program:
-            stream, _ = agent.hear(FrameKind.SPAWN)
-            agent.say(FrameKind.STARTED, stream, struct.pack("<I", errno.ENOENT))
-            with pytest.raises(FileNotFoundError):
-                program.result()
+    with (
+        talking() as (channel, agent),
+        meanwhile(lambda: AgentProcess(channel, ["a"], {}, PLACE, None)) as program,
+    ):
+        stream, _ = agent.hear(FrameKind.SPAWN)
+        agent.say(FrameKind.STARTED, stream, struct.pack("<I", errno.ENOENT))
+        with pytest.raises(FileNotFoundError):
+            program.result()
     assert descriptors() == before
 
 
