@@ -89,7 +89,7 @@ class QemuGuest(KernelGuest):
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         near, far = socket.socketpair()
-        self.resources.enter_context(far)  # QEMU has a copy of its own
+        self.handed_over.enter_context(far)
         self.monitor = Monitor(near, self.spec.name)
         self.resources.callback(self.monitor.close)
         argv = [str(agent_program()), "launch", "H", QEMU, *self.options()]
@@ -122,7 +122,8 @@ class QemuGuest(KernelGuest):
         self.require_running()
         if self.monitor is None:
             raise ValueError("a running QEMU without a monitor")
-        return self.monitor.execute(command, answer_soon(f"QEMU to {command}"), **arguments)
+        with self._explained():
+            return self.monitor.execute(command, answer_soon(f"QEMU to {command}"), **arguments)
 
     def give_file(self, path: Path, flags: int, name: str) -> None:
         """Open a file for QEMU, which finds it under a name; flags: of open(2)."""

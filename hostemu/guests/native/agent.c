@@ -108,7 +108,7 @@ static void obey(int type, uint16_t stream, uint8_t *payload, size_t length)
     case STDIN: feed_program(stream, payload, length); break;
     case SIGNAL: signal_program(stream, length ? payload[0] : SIGKILL); break;
     case FORGET: forget_program(stream); break;
-    case CREDIT: credit_program(stream, get_u32(payload)); break;
+    case CREDIT: credit_program(stream, length < 4 ? 0 : get_u32(payload)); break;
     case USAGE: tell_usage(stream); break;
     case NETLINK: send_netlink(stream, payload, length); break;
     case CLOCK: tell_clock(stream); break;
