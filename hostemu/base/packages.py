@@ -21,6 +21,7 @@ DEBIAN: Mapping[str, str] = {
     "ip": "iproute2",
     "iperf": "iperf",
     "iperf3": "iperf3",
+    "ld": "binutils",
     "linux.uml": "user-mode-linux",
     "m4": "m4",
     "make": "make",
@@ -32,18 +33,24 @@ DEBIAN: Mapping[str, str] = {
     "uml_switch": "uml-utilities",
     "vde_switch": "vde2",
     "xz": "xz-utils",
+    "zstd": "zstd",
     "/usr/include/gelf.h": "libelf-dev",
     "/usr/include/stdio.h": "libc6-dev",
 }
 """Debian's package (and that of its derivatives) for a command, or for a file by its path."""
 
 
-def is_there(need: str) -> bool:
-    """Whether a command is on the path, or a file (an absolute path) exists.  sbin is searched, too."""
+def location(need: str) -> str | None:
+    """Where a command is on the path, or a file (an absolute path) that exists.  sbin is searched, too."""
     if need.startswith("/"):
-        return Path(need).exists()
+        return need if Path(need).exists() else None
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    return shutil.which(need, path=path) is not None
+    return shutil.which(need, path=path)
+
+
+def is_there(need: str) -> bool:
+    """Whether there is such a command or file."""
+    return location(need) is not None
 
 
 def missing(needs: Iterable[str]) -> list[str]:

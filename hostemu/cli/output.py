@@ -12,7 +12,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from hostemu.base.errors import InputError
@@ -64,14 +72,15 @@ def results_console(json_target: Path | None) -> Console:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Progress]:
-    """A progress display on standard error that disappears when done."""
+def progress_bar(title: str, *, eta: bool = False) -> Iterator[Progress]:
+    """A progress display on standard error that disappears when done; eta: with the time that is left."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *((TextColumn("left"), TimeRemainingColumn()) if eta else ()),
         TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)

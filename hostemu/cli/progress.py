@@ -6,6 +6,9 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
+BACKEND = "backend"
+"""A phase that is a choice and no work: its note is to be read, not its bar."""
+
 PHASES = {
     "guests": "starting guests",
     "emulator": "preparing the emulator",
@@ -24,6 +27,9 @@ class RunDisplay:
 
     def __call__(self, event: dict[str, Any]) -> None:
         phase, total = event["phase"], event["total"]
+        if phase == BACKEND:
+            self._progress.console.print(f"backend {event['note']}", highlight=False, markup=False, soft_wrap=True)
+            return
         if phase not in self._tasks:
             self._tasks[phase] = self._progress.add_task(PHASES.get(phase, phase), total=total, note="")
         self._progress.update(self._tasks[phase], completed=event["done"], total=total, note=event.get("note", ""))

@@ -21,15 +21,22 @@ from hostemu.cli.output import (
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
+from hostemu.guests import AUTO
 from hostemu.runner.play import play_real
 from hostemu.scenario import load_scenario
 
 OutputOption = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for this run's own folder.")]
 
+KernelOption = Annotated[
+    Path | None,
+    typer.Option("--kernel", metavar="FILE", help="The kernel that guests boot, if they have one of their own."),
+]
+
 
 def run(
     scenario: ScenarioArgument,
-    backend: Annotated[str, typer.Option(help="What the guests are.")] = "netns",
+    backend: Annotated[str, typer.Option(help="What the guests are; auto: kvm where it works, else qemu.")] = "netns",
+    kernel: KernelOption = None,
     settings: SetOption = None,
     seed: SeedOption = None,
     time_scale: ScaleOption = 1.0,
@@ -38,8 +45,9 @@ def run(
 ) -> None:
     """Play a scenario for real: guests, programs and packets; exit code 1 when the run failed or is invalid."""
     plan = load_scenario(scenario, overrides(settings, seed))
-    with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {backend} guests") as progress:
-        result = play_real(plan, backend, output, time_scale, RunDisplay(progress))
+    kind = "" if backend == AUTO else f"{backend} "
+    with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests") as progress:
+        result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel)
     write_json(json, result.summary)
     console = results_console(json)
     console.print(summary_table(result.summary))

@@ -11,10 +11,12 @@ from hostemu.guests.api import (
     Probe,
     Usage,
 )
-from hostemu.guests.registry import BACKENDS, backend
+from hostemu.guests.registry import AUTO, BACKENDS, MACHINES, backend, choose, offered
 
 __all__ = [
+    "AUTO",
     "BACKENDS",
+    "MACHINES",
     "Backend",
     "Finished",
     "Guest",
@@ -25,4 +27,6 @@ __all__ = [
     "Probe",
     "Usage",
     "backend",
+    "choose",
+    "offered",
 ]

@@ -15,8 +15,32 @@ from types import TracebackType
 from typing import IO, Self
 
 from hostemu.base.deadline import Deadline
-from hostemu.base.errors import DeadlineExceeded, InputError
+from hostemu.base.errors import CommandFailed, DeadlineExceeded, InputError
+from hostemu.guests.nics import Cable, HostInterface, Multicast, NicSpec, SwitchPort, Wire, traffic
 from hostemu.lab import NetNamespace
+
+__all__ = [
+    "HANG_UP_S",
+    "STOP_S",
+    "Backend",
+    "Cable",
+    "Finished",
+    "Guest",
+    "GuestProcess",
+    "GuestSpec",
+    "HostInterface",
+    "Multicast",
+    "NicSpec",
+    "Preparation",
+    "Probe",
+    "ProcessUsage",
+    "SwitchPort",
+    "Usage",
+    "Wire",
+    "command_failed",
+    "inner_path",
+    "traffic",
+]
 
 STOP_S = 5.0
 HANG_UP_S = 0.5
@@ -24,43 +48,36 @@ HANG_UP_S = 0.5
 
 
 @dataclass(frozen=True)
-class NicSpec:
-    """One network interface of a guest.
-
-    addresses: with prefix length, such as "10.0.0.2/30".  routes: (prefix, gateway).  neighbours: (address, MAC).
-    local_prefixes: networks whose every address is the guest's own.  mtu: bytes.
-    """
-
-    name: str
-    mac: str
-    addresses: tuple[str, ...] = ()
-    routes: tuple[tuple[str, str], ...] = ()
-    local_prefixes: tuple[str, ...] = ()
-    neighbours: tuple[tuple[str, str], ...] = ()
-    mtu: int = 1500
-
-
-@dataclass(frozen=True)
 class GuestSpec:
     """A guest to be made.
 
-    memory_bytes: where the backend has memory of its own.  sysctls: set where possible.
-    programs: commands of the host's that can be run in the guest, too, with the libraries that they need.
+    sysctls: set where possible.  The rest is for guests with a kernel of their own:
+    memory_bytes: what it believes to have.
+    kernel: a kernel's file; None: the best that this machine has.
+    programs: commands of this machine that it must have, too, with the libraries that they need.
+    files: other programs and files that it must have: path in the guest → file here.
+    is_copy: it may start as a copy of another that has booted, which is quicker and takes less memory.
+    shares: a folder of the host's that its programs write in; they then see the host's whole file system, read-only
+        but for this folder, in the place of the guest's own.
     """
 
     name: str
     nics: tuple[NicSpec, ...] = ()
     memory_bytes: int = 32 << 20
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    kernel: Path | None = None
     programs: tuple[str, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    is_copy: bool = False
+    shares: Path | None = None
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a guest has used so far.
+    """What a guest has used so far, of this machine.
 
-    cpu_s: user and system time of its programs, ended ones included.
-    rss_bytes: resident memory of its living programs, shared pages in full.
+    cpu_s: user and system time of its programs, ended ones included, or of the whole guest if it has a kernel.
+    rss_bytes: resident memory, shared pages in full, of its living programs or of the whole guest.
     rx, tx: traffic of its NICs, as the guest's own kernel counted it.
     """
 
@@ -226,9 +243,18 @@ class Guest(ABC):
     def usage(self) -> Usage:
         """What the guest has used so far."""
 
+    @property
+    def sees_host_files(self) -> bool:
+        """Whether its programs can be those of this machine, under the same paths."""
+        return True
+
     def host_pids(self) -> list[int]:
         """The host's processes that make up the guest, by their numbers in /proc; maybe none."""
         return []
+
+    def clock_offset_ns(self) -> int:
+        """The guest's monotonic clock minus this process'; 0 where they are the same."""
+        return 0
 
     @abstractmethod
     def stop(self, grace_s: float = STOP_S) -> None:
@@ -251,30 +277,62 @@ def inner_path(remote: str) -> PurePosixPath:
     return path
 
 
+def command_failed(guest: str, finished: Finished) -> CommandFailed:
+    """The error of a command that ended badly in a living guest."""
+    tail = finished.stderr.decode(errors="replace").strip().splitlines()[-3:]
+    return CommandFailed(
+        f"in guest {guest}: {' '.join(finished.argv)}",
+        expected="exit status 0",
+        found=f"exit status {finished.exit_status}" + "".join(f" | {line}" for line in tail),
+    )
+
+
 class Backend(ABC):
     """A kind of guest.
 
-    wirings: how a guest's NIC can reach the host: "gine", through `Guest.nic_fd` and the emulator; "direct", without
-    it, if there is a `create_direct`.
+    wires: what NICs of its guests can be joined to.
+    has_own_kernel: its guests have memory, clock and file system of their own, too.
     """
 
     name: str
-    wirings: frozenset[str] = frozenset({"gine"})
+    has_own_kernel: bool = False
+    wires: tuple[type[Wire], ...] = (Cable,)
+
+    def require(self, kernel: Path | None) -> None:
+        """Find what its guests are made of; called outside of any lab, before anything is made.
+
+        kernel: as in GuestSpec.  InputError when it is none, or of no use; HostError when something is missing here.
+        """
+        if kernel is not None:
+            raise InputError(f"{self.name} guests have no kernel of their own", found=str(kernel))
 
     @abstractmethod
     def probe(self) -> Probe:
         """Whether it works here, found by trying.  Must be called inside a lab."""
 
     @abstractmethod
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
-        """A guest that is not started yet; workdir: a folder for its files, made when it starts."""
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        """A guest that is not started yet; workdir: a folder for its files, made when it starts.
 
-    def create_direct(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> Guest:
-        """A guest whose only NIC leads, without the emulator, to an interface of the namespace `host`.
-
-        far: that interface.  It is made and configured when the guest starts, and is there as long as `host`.
+        site: the host's namespace that its wires lead to, where they lead to one.
+        InputError for a wire that guests of this kind cannot have.
         """
-        raise InputError(f"a {self.name} guest cannot be wired to the host directly", expected="wiring gine")
+
+    def check_wires(self, spec: GuestSpec, site: NetNamespace | None) -> None:
+        """InputError for a wire that guests of this kind cannot have, or that lacks a site."""
+        for nic in spec.nics:
+            kind = type(nic.wire)
+            if kind not in self.wires:
+                known = ", ".join(wire.__name__ for wire in self.wires)
+                raise InputError(
+                    f"NIC {nic.name} of a {self.name} guest cannot be joined to a {kind.__name__}",
+                    expected=known,
+                    found=kind.__name__,
+                )
+            if kind in (HostInterface, Multicast, SwitchPort) and site is None:
+                raise InputError(
+                    f"NIC {nic.name} of guest {spec.name} has no site", expected="a namespace", found="none"
+                )
 
     def identity(self) -> dict[str, str]:
         """What its guests are made of (versions, checksums): figures are pooled only where that is the same."""

@@ -24,6 +24,7 @@ from hostemu.guests.api import (
     Usage,
     inner_path,
 )
+from hostemu.lab import NetNamespace
 
 POLL_S = 0.005
 
@@ -157,7 +158,7 @@ class FakeGuest(Guest):
     def _command(
         self, argv: list[str], env: Mapping[str, str], stdin: bytes, deadline: Deadline
     ) -> tuple[int, bytes, bytes]:
-        """What a shell's `echo`, `cat`, `printenv`, `sleep`, `true` and `false` would do."""
+        """What a shell's `echo`, `cat`, `env`, `sleep`, `true` and `false` would do."""
         match argv:
             case ["true"]:
                 return 0, b"", b""
@@ -169,8 +170,8 @@ class FakeGuest(Guest):
                 return 0, stdin, b""
             case ["cat", name] if name in self.files:
                 return 0, self.files[name], b""
-            case ["printenv", name] if name in env:
-                return 0, env[name].encode() + b"\n", b""
+            case ["env"]:
+                return 0, "".join(f"{name}={value}\n" for name, value in env.items()).encode(), b""
             case ["sleep", seconds]:
                 time.sleep(min(float(seconds), deadline.left_s()))
                 if not deadline.left_s():
@@ -238,5 +239,6 @@ class FakeBackend(Backend):
     def probe(self) -> Probe:
         return Probe(True, "in memory")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        self.check_wires(spec, site)
         return FakeGuest(spec, self._faults)

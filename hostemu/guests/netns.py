@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
 
@@ -15,28 +15,31 @@ from hostemu.base.errors import CommandFailed, GuestError, InputError
 from hostemu.guests.api import (
     STOP_S,
     Backend,
+    Cable,
     Finished,
     Guest,
     GuestProcess,
     GuestSpec,
+    HostInterface,
     NicSpec,
     Preparation,
     Probe,
     Usage,
+    command_failed,
     inner_path,
+    traffic,
 )
-from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProcess, NamespaceProgram, number_here
+from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProcess, NamespaceProgram, signal_all
 from hostemu.lab import NetNamespace, Nic, nic_kind
-
-_TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)
 
 
 class NetnsGuest(Guest):
     """One namespace with its NICs and programs."""
 
-    def __init__(self, spec: GuestSpec, workdir: Path) -> None:
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
         self.spec = spec
         self._workdir = workdir
+        self._site = site
         self._namespace: NetNamespace | None = None
         self._nics: dict[str, Nic] = {}
         self._programs: list[NamespaceProcess] = []
@@ -64,7 +67,12 @@ class NetnsGuest(Guest):
             configure(namespace, opened, nic)
 
     def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
-        return namespace.open_nic(nic.name, nic.mac, nic.mtu)
+        if not isinstance(nic.wire, HostInterface) or self._site is None:
+            return namespace.open_nic(nic.name, nic.mac, nic.mtu)
+        far = nic.wire.far
+        own, other = namespace.open_pair((nic.name, nic.mac), self._site, (far.name, far.mac), nic.mtu)
+        configure(self._site, other, far)
+        return own
 
     @property
     def namespace(self) -> NetNamespace:
@@ -148,7 +156,10 @@ class NetnsGuest(Guest):
             raise CommandFailed(f"cannot copy for guest {self.spec.name}", found=str(error)) from error
 
     def nic_fd(self, name: str) -> int:
-        return self._nic(name).fd
+        nic = self._nic(name)
+        if nic.fd < 0:
+            raise InputError(f"NIC {name!r} of guest {self.spec.name} is no port", expected="a NIC on a cable")
+        return nic.fd
 
     def _nic(self, name: str) -> Nic:
         self._running()
@@ -172,12 +183,7 @@ class NetnsGuest(Guest):
 
     def _signal(self, number: signal.Signals) -> None:
         self._running()
-        told: set[int] = set()
-        while new := set(self._pids()) - told:  # until there are none that were born meanwhile
-            for pid in new:
-                with suppress(OSError):
-                    os.kill(number_here(pid), number)
-            told |= new
+        signal_all(self._pids, number)
 
     def _pids(self) -> list[int]:
         return [pid for program in self._programs for pid in program.pids()]
@@ -191,8 +197,9 @@ class NetnsGuest(Guest):
         namespace = self._running()
         used = [program.usage() for program in self._programs]
         cpu_s = self._ended_cpu_s + sum(item.cpu_s for item in used)
-        traffic = namespace.call(lambda: _traffic(set(self._nics)))
-        return Usage(cpu_s=cpu_s, rss_bytes=sum(item.rss_bytes for item in used), **traffic)
+        counters = namespace.call(Path("/proc/thread-self/net/dev").read_text)
+        rss_bytes = sum(item.rss_bytes for item in used)
+        return Usage(cpu_s=cpu_s, rss_bytes=rss_bytes, **traffic(counters, set(self._nics)))
 
     def stop(self, grace_s: float = STOP_S) -> None:
         for program in self._programs:
@@ -209,23 +216,6 @@ class NetnsGuest(Guest):
         return self._namespace
 
 
-class DirectGuest(NetnsGuest):
-    """A guest whose NIC is one end of a veth pair, with the other end in a namespace of the host's side."""
-
-    def __init__(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> None:
-        super().__init__(spec, workdir)
-        self._host = host
-        self._far = far
-
-    def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
-        own, far = namespace.open_pair((nic.name, nic.mac), self._host, (self._far.name, self._far.mac), nic.mtu)
-        configure(self._host, far, self._far)
-        return own
-
-    def nic_fd(self, name: str) -> int:
-        raise InputError(f"NIC {name!r} of guest {self.spec.name} is wired directly", expected="wiring gine")
-
-
 def configure(namespace: NetNamespace, nic: Nic, spec: NicSpec) -> None:
     """Give an interface what its spec says."""
     namespace.configure(
@@ -234,16 +224,6 @@ def configure(namespace: NetNamespace, nic: Nic, spec: NicSpec) -> None:
         neighbours=spec.neighbours,
         routes=spec.routes,
         local_prefixes=spec.local_prefixes,
-    )
-
-
-def command_failed(guest: str, finished: Finished) -> CommandFailed:
-    """The error of a command that ended badly in a living guest."""
-    tail = finished.stderr.decode(errors="replace").strip().splitlines()[-3:]
-    return CommandFailed(
-        f"in guest {guest}: {' '.join(finished.argv)}",
-        expected="exit status 0",
-        found=f"exit status {finished.exit_status}" + "".join(f" | {line}" for line in tail),
     )
 
 
@@ -256,23 +236,11 @@ def _content(file: FileIO) -> bytes:
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
 
 
-def _traffic(names: set[str]) -> dict[str, int]:
-    """Counters of these interfaces of the calling thread's namespace, added up."""
-    total = dict.fromkeys(_TRAFFIC_COLUMNS, 0)
-    for line in Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]:
-        name, _, counters = line.partition(":")
-        if name.strip() in names:
-            values = counters.split()
-            for key, column in _TRAFFIC_COLUMNS.items():
-                total[key] += int(values[column])
-    return total
-
-
 class NetnsBackend(Backend):
     """Network namespaces of the running kernel."""
 
     name = "netns"
-    wirings = frozenset({"gine", "direct"})
+    wires = (Cable, HostInterface)
 
     def probe(self) -> Probe:
         try:
@@ -283,15 +251,9 @@ class NetnsBackend(Backend):
             return Probe(False, str(error), "run as root, or allow user namespaces")
         return Probe(True, f"namespaces with {nic_kind()} interfaces")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> NetnsGuest:
-        return NetnsGuest(spec, workdir)
-
-    def create_direct(self, spec: GuestSpec, workdir: Path, host: NetNamespace, far: NicSpec) -> NetnsGuest:
-        if len(spec.nics) != 1:
-            raise InputError(
-                f"guest {spec.name} cannot be wired directly", expected="one NIC", found=f"{len(spec.nics)}"
-            )
-        return DirectGuest(spec, workdir, host, far)
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> NetnsGuest:
+        self.check_wires(spec, site)
+        return NetnsGuest(spec, workdir, site)
 
     def identity(self) -> dict[str, str]:
         return {"kernel": os.uname().release, "nic": nic_kind()}

@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -150,6 +150,16 @@ class NamespaceProcess(GuestProcess):
         finally:
             self._program.end()
             self.stdout.close()
+
+
+def signal_all(pids: Callable[[], Iterable[int]], number: signal.Signals) -> None:
+    """Send a signal to processes (numbers of /proc) until no new ones turn up."""
+    told: set[int] = set()
+    while new := set(pids()) - told:
+        for pid in new:
+            with suppress(OSError):
+                os.kill(number_here(pid), number)
+        told |= new
 
 
 def descendants(pid: int) -> Iterator[int]:

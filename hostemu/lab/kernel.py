@@ -62,11 +62,11 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
     _check(_libc.mount(*arguments), f"mount {kind or source} on {target}")
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when process `parent` ends; exit at once if it has ended already."""
-    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when process `parent` ends; exit at once if it has ended already."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl")
     if os.getppid() != parent:
-        os._exit(128 + signal.SIGKILL)
+        os._exit(128 + number)
 
 
 def same_memory(pid: int, other: int) -> bool:

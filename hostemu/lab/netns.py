@@ -8,16 +8,19 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from hostemu.lab import kernel, rtnetlink
-from hostemu.lab.nic import Nic, check_kind, make_pair, nic_kind, open_tap, open_veth
+from hostemu.lab.nic import Nic, check_kind, make_pair, nic_kind, open_cable, open_tap, open_veth
 from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
 
 T = TypeVar("T")
+
+MULTICAST = "224.0.0.0/4"
 
 QUIET = {
     f"net.ipv6.conf.{scope}.{name}": value
@@ -108,6 +111,28 @@ class NetNamespace:
         self.set_link(nic, up=True)
         return nic
 
+    def open_cable(self, name: str, mtu: int = 1500) -> Nic:
+        """A TAP in the namespace, up, for a virtualiser that runs here; its other end is the Nic's fd.
+
+        OSError where this process cannot make TAPs.
+        """
+        nic = self.call(lambda: open_cable(name))
+        self._undo.callback(os.close, nic.fd)
+        self._route.request([rtnetlink.set_link(nic.index, up=True, mtu=mtu)])
+        return nic
+
+    def open_tap(self, name: str, mac: str, mtu: int = 1500) -> Nic:
+        """A TAP in the namespace, up, with a MAC address, for a virtualiser that runs here to open by name."""
+        nic = self.call(lambda: open_tap(name))
+        os.close(nic.fd)  # it persists, as long as the namespace
+        self._route.request([rtnetlink.set_link(nic.index, up=False, mac=mac, mtu=mtu)])
+        self.set_link(nic, up=True)
+        return replace(nic, fd=-1)
+
+    def allow_multicast(self) -> None:
+        """Multicast groups are reached, and joined, on the loopback interface."""
+        self._route.request([rtnetlink.add_link_route(MULTICAST, LOOPBACK)])
+
     def open_pair(
         self, own: tuple[str, str], other: NetNamespace, far: tuple[str, str], mtu: int = 1500
     ) -> tuple[Nic, Nic]:
@@ -140,12 +165,9 @@ class NetNamespace:
         local_prefixes: networks whose every address is the namespace's own.  OSError when the kernel refuses one.
         """
         self._route.request(
-            [
-                *(rtnetlink.add_address(nic.index, address) for address in addresses),
-                *(rtnetlink.add_neighbour(nic.index, address, mac) for address, mac in neighbours),
-                *(rtnetlink.add_route(prefix, gateway, nic.index) for prefix, gateway in routes),
-                *(rtnetlink.add_local_prefix(prefix) for prefix in local_prefixes),
-            ]
+            rtnetlink.configure(
+                nic.index, addresses=addresses, neighbours=neighbours, routes=routes, local_prefixes=local_prefixes
+            )
         )
 
     def addresses(self) -> set[tuple[int, str]]:

@@ -5,6 +5,7 @@ kernel can hand over super-frames (GSO) and leave checksums open.  There are two
 
 tap    made inside the guest's namespace through /dev/net/tun
 veth   where that may not be opened: a pair whose far end is in the guest, and a packet socket on the near end
+cable  for guests with a kernel of their own: a TAP whose descriptor is the virtualiser's, and a packet socket on it
 """
 
 from __future__ import annotations
@@ -82,6 +83,19 @@ def open_tap(name: str) -> Nic:
         index = socket.if_nametoindex(name)
         undo.pop_all()
         return Nic(name, "tap", fd, index)
+
+
+def open_cable(name: str) -> Nic:
+    """A TAP in the namespace of the calling thread for a virtualiser to open by name; frames pass at the Nic's fd."""
+    with ExitStack() as undo:
+        tap = open_tap(name)
+        os.close(tap.fd)  # it persists, as long as its namespace
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        undo.callback(sock.close)
+        _prepare_packet_socket(sock)
+        sock.bind((name, _ETH_P_ALL))
+        undo.pop_all()
+        return Nic(name, "cable", sock.detach(), tap.index)
 
 
 def _set_offload(fd: int) -> None:

@@ -11,8 +11,10 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
+from typing import Protocol
 
 from hostemu.lab.kernel import NETWORK_AUDIT_EVENT
 
@@ -21,9 +23,9 @@ _ATTRIBUTE = struct.Struct("=HH")
 _NLMSG_ERROR = 2
 _REQUEST, _ACK, _REPLACE, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x400, 0x300
 
-_NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH, _GETADDR = 16, 20, 24, 28, 22
+_NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH, _GETLINK, _GETADDR = 16, 20, 24, 28, 18, 22
 _NLMSG_DONE = 3
-_IFLA_ADDRESS, _IFLA_MTU, _IFLA_TXQLEN = 1, 4, 13
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_TXQLEN = 1, 3, 4, 13
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -32,7 +34,7 @@ _IFF_UP = 0x1
 _NUD_PERMANENT = 0x80
 _RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
 _RTPROT_STATIC = 4
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RT_SCOPE_HOST = 0, 253, 254
 _RTN_UNICAST, _RTN_LOCAL = 1, 2
 
 LOOPBACK = 1
@@ -61,11 +63,14 @@ def pack_mac(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
-def set_link(index: int, *, up: bool, mac: str | None = None, mtu: int | None = None) -> Message:
-    """Raise or lower an interface, with a long transmit queue; optionally give it a MAC address and an MTU."""
+def set_link(
+    index: int, *, up: bool, mac: str | None = None, mtu: int | None = None, name: str | None = None
+) -> Message:
+    """Raise or lower an interface, with a long transmit queue; optionally give it a MAC address, an MTU, a name."""
     body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, _IFF_UP if up else 0, _IFF_UP)
     body += b"" if mac is None else _attribute(_IFLA_ADDRESS, pack_mac(mac))
     body += b"" if mtu is None else _attribute(_IFLA_MTU, _number(mtu))
+    body += b"" if name is None else _attribute(_IFLA_IFNAME, name.encode() + b"\0")
     return _NEWLINK, 0, body + _attribute(_IFLA_TXQLEN, _number(TX_QUEUE_FRAMES))
 
 
@@ -91,6 +96,11 @@ def add_route(prefix: str, gateway: str, index: int) -> Message:
     return _route(prefix, _RT_TABLE_MAIN, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, attributes)
 
 
+def add_link_route(prefix: str, index: int) -> Message:
+    """Send what is for `prefix` out of an interface, to nobody in particular."""
+    return _route(prefix, _RT_TABLE_MAIN, _RT_SCOPE_LINK, _RTN_UNICAST, _attribute(_RTA_OIF, _number(index)))
+
+
 def add_local_prefix(prefix: str) -> Message:
     """Every address of `prefix` is this host's own (AnyIP)."""
     return _route(prefix, _RT_TABLE_LOCAL, _RT_SCOPE_HOST, _RTN_LOCAL, _attribute(_RTA_OIF, _number(LOOPBACK)))
@@ -104,19 +114,63 @@ def add_neighbour(index: int, address: str, mac: str) -> Message:
     return _NEWNEIGH, _CREATE | _REPLACE, body
 
 
+def configure(
+    index: int,
+    *,
+    addresses: Iterable[str] = (),
+    neighbours: Iterable[tuple[str, str]] = (),
+    routes: Iterable[tuple[str, str]] = (),
+    local_prefixes: Iterable[str] = (),
+) -> list[Message]:
+    """All of an interface's settings; neighbours: (address, MAC); routes: (prefix, gateway)."""
+    return [
+        *(add_address(index, address) for address in addresses),
+        *(add_neighbour(index, address, mac) for address, mac in neighbours),
+        *(add_route(prefix, gateway, index) for prefix, gateway in routes),
+        *(add_local_prefix(prefix) for prefix in local_prefixes),
+    ]
+
+
 def _pack(message: Message, sequence: int) -> bytes:
     kind, flags, body = message
     length = _NLMSG.size + len(body)
     return _NLMSG.pack(length, kind, _REQUEST | flags, sequence, 0) + body + bytes(-length % 4)
 
 
-class RouteSocket:
-    """A netlink socket; it belongs to the namespace of the thread that makes it."""
+class Endpoint(Protocol):
+    """Where rtnetlink messages go and the kernel's answers come from: a socket, or a guest's agent."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind((0, 0))
+    def send(self, data: bytes, /) -> object:
+        """Hand over a batch of messages."""
+
+    def recv(self, size: int, /) -> bytes:
+        """The next of the kernel's answers."""
+
+    def close(self) -> None:
+        """Give it back."""
+
+
+def _own_kernel() -> socket.socket:
+    endpoint = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    endpoint.bind((0, 0))
+    return endpoint
+
+
+@dataclass(frozen=True)
+class Link:
+    """An interface as its kernel tells of it."""
+
+    index: int
+    name: str
+    mac: str
+
+
+class RouteSocket:
+    """Talks rtnetlink with a kernel; without an endpoint, that of the namespace of the thread that makes it."""
+
+    def __init__(self, endpoint: Endpoint | None = None) -> None:
+        self._socket = endpoint or _own_kernel()
 
     def close(self) -> None:
         """Give the socket back."""
@@ -141,14 +195,23 @@ class RouteSocket:
 
     def addresses(self) -> set[tuple[int, str]]:
         """(interface, address) of this namespace, as its kernel tells."""
-        self._socket.send(_pack((_GETADDR, _DUMP, struct.pack("=BBBBI", 0, 0, 0, 0, 0)), 0))
-        found: set[tuple[int, str]] = set()
+        asked = (_GETADDR, _DUMP, struct.pack("=BBBBI", 0, 0, 0, 0, 0))
+        return {_parse_address(body) for body in self._dump(asked, _NEWADDR)}
+
+    def links(self) -> list[Link]:
+        """The interfaces of this namespace."""
+        asked = (_GETLINK, _DUMP, struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0))
+        return [_parse_link(body) for body in self._dump(asked, _NEWLINK)]
+
+    def _dump(self, asked: Message, wanted: int) -> Iterator[bytes]:
+        """The bodies of all messages of kind `wanted` that answer a dump request."""
+        self._socket.send(_pack(asked, 0))
         while True:
             for kind, _, body in self._receive():
                 if kind == _NLMSG_DONE:
-                    return found
-                if kind == _NEWADDR:
-                    found.add(_parse_address(body))
+                    return
+                if kind == wanted:
+                    yield body
 
     def _receive(self) -> Iterator[tuple[int, int, bytes]]:
         data = self._socket.recv(RECEIVE_BYTES)
@@ -159,16 +222,28 @@ class RouteSocket:
             at += length + (-length % 4)
 
 
-def _parse_address(body: bytes) -> tuple[int, str]:
-    """Interface index and address of a NEWADDR message."""
-    index = struct.unpack_from("=I", body, 4)[0]
-    at, address = 8, b""
+def _attributes(body: bytes, at: int) -> dict[int, bytes]:
+    """The attributes behind the fixed part of a message."""
+    found = {}
     while at + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, at)
-        if kind == _IFA_LOCAL or (kind == _IFA_ADDRESS and not address):
-            address = body[at + _ATTRIBUTE.size : at + length]
+        found[kind] = body[at + _ATTRIBUTE.size : at + length]
         at += length + (-length % 4)
-    return index, str(ip_address(address))
+    return found
+
+
+def _parse_address(body: bytes) -> tuple[int, str]:
+    """Interface index and address of a NEWADDR message."""
+    attributes = _attributes(body, 8)
+    address = attributes.get(_IFA_LOCAL) or attributes[_IFA_ADDRESS]
+    return struct.unpack_from("=I", body, 4)[0], str(ip_address(address))
+
+
+def _parse_link(body: bytes) -> Link:
+    """The interface of a NEWLINK message."""
+    attributes = _attributes(body, 16)
+    name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
+    return Link(struct.unpack_from("=i", body, 4)[0], name, attributes.get(_IFLA_ADDRESS, b"").hex(":"))
 
 
 def raise_loopback() -> None:

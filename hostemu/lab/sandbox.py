@@ -23,16 +23,22 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 
 def call_in_lab(
-    target: str, argument: Any, *, on_event: OnEvent | None = None, timeout_s: float | None = None
+    target: str,
+    argument: Any,
+    *,
+    on_event: OnEvent | None = None,
+    timeout_s: float | None = None,
+    grace_s: float = GRACE_S,
 ) -> Any:
     """Call `target` ("module:function") with (argument, emit) in a new lab; returns what it returns.
 
     Argument, result and what is given to emit are JSON.  Errors of our tree come out as themselves; RunError when the
     function raised anything else or the lab was killed; DeadlineExceeded after `timeout_s`; HostError when no lab can
-    be made.  Nothing of the lab is left when this returns or raises.
+    be made.  Nothing of the lab is left when this returns or raises, for which it has `grace_s` before it is killed.
     """
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-    with _lab(json.dumps({"target": target, "argument": argument}).encode()) as (entry, report_fd):
+    order = json.dumps({"target": target, "argument": argument}).encode()
+    with _lab(order, grace_s) as (entry, report_fd):
         for message in _messages(report_fd, deadline_s):
             if "event" in message:
                 if on_event is not None:
@@ -45,7 +51,7 @@ def call_in_lab(
 
 
 @contextmanager
-def _lab(order: bytes) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def _lab(order: bytes, grace_s: float) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The entry process and the pipe that the worker reports on; ends the lab on the way out."""
     with ExitStack() as stack:
         report_fd, report_write_fd = os.pipe()
@@ -58,7 +64,7 @@ def _lab(order: bytes) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         finally:
             os.close(report_write_fd)
             os.close(lifeline_fd)
-        stack.callback(_end, entry, report_fd)
+        stack.callback(_end, entry, report_fd, grace_s)
         if entry.stdin is not None:
             with suppress(BrokenPipeError), entry.stdin:
                 entry.stdin.write(order)
@@ -77,12 +83,12 @@ def _start_entry(lifeline_fd: int, report_fd: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _end(entry: subprocess.Popen[bytes], report_fd: int) -> None:
+def _end(entry: subprocess.Popen[bytes], report_fd: int, grace_s: float) -> None:
     """Tell the lab to end, kill it if it does not, and see that the last of it is gone."""
     if entry.poll() is None:
         entry.terminate()
         try:
-            entry.wait(GRACE_S)
+            entry.wait(grace_s)
         except subprocess.TimeoutExpired:
             entry.kill()
     entry.wait()

@@ -82,7 +82,7 @@ class Bench:
 
     def spec(self, name: str, memory_bytes: int, nics: tuple[NicSpec, ...] = (), *programs: str) -> GuestSpec:
         """A guest as the campaign wants it."""
-        return GuestSpec(name, nics, memory_bytes, self.settings.sysctls, programs)
+        return GuestSpec(name, nics, memory_bytes, self.settings.sysctls, programs=programs)
 
     def start(self, guest: Guest) -> None:
         """Start a guest and wait for its answer."""

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit  # scipy.stats has the same, but is slow to import
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
@@ -109,7 +109,7 @@ def student_interval(values: Sequence[float]) -> Interval | None:
     n = len(values)
     if n < 2:
         return None
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * _deviation(values) / math.sqrt(n)
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * _deviation(values) / math.sqrt(n)
     center = mean(values)
     return Interval(center - half, center + half)
 
@@ -120,6 +120,8 @@ def bootstrap_interval(values: Sequence[float]) -> Interval | None:
         return None
     if max(values) == min(values):
         return Interval(values[0], values[0])
+    from scipy import stats  # slow to import, and needed by few commands
+
     data = np.asarray(values, float)
     scale = float(np.abs(data).max())
     with np.errstate(all="ignore"):
@@ -161,6 +163,8 @@ def trend(values: Sequence[float]) -> float | None:
     """
     if len(values) < FEWEST_FOR_TREND or max(values) == min(values):
         return None
+    from scipy import stats
+
     order = list(range(len(values)))
     if float(stats.kendalltau(order, values).pvalue) >= TREND_P:
         return None

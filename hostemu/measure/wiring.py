@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hostemu.base.errors import InputError
 from hostemu.gine import Engine, Network, realtime_priority
 from hostemu.guests import backend as find_backend
-from hostemu.guests.api import Backend, Guest, GuestSpec, NicSpec
+from hostemu.guests.api import Backend, Cable, Guest, GuestSpec, HostInterface, NicSpec, Wire
 from hostemu.guests.netns import NetnsBackend, configure
 from hostemu.lab import NetNamespace
 from hostemu.measure.bench import HOST_ADDRESS, NIC, Bench, guest_nic, host_nic
@@ -19,6 +19,7 @@ from hostemu.measure.plan import LOOPBACK
 
 LOOPBACK_ADDRESS = "127.0.0.1"
 DIRECT, GINE = "direct", "gine"
+CABLE = Cable()
 GUEST = "guest"
 
 
@@ -72,8 +73,8 @@ def _direct(bench: Bench, wanted: Wanted) -> Iterator[Pair]:
     with ExitStack() as stack:
         namespace = stack.enter_context(NetNamespace())
         with wanted.watch():
-            far = host_nic(*wanted.prefixes)
-            guest = bench.backend.create_direct(_spec(bench, wanted), bench.folder / GUEST, namespace, far)
+            wire = HostInterface(host_nic(*wanted.prefixes))
+            guest = bench.backend.create(_spec(bench, wanted, wire), bench.folder / GUEST, namespace)
             bench.start(stack.enter_context(guest))
         yield Pair(guest, HostEnd(namespace, HOST_ADDRESS, bench.folder))
 
@@ -94,8 +95,9 @@ def _gine(bench: Bench, wanted: Wanted) -> Iterator[Pair]:
         engine.check()
 
 
-def _spec(bench: Bench, wanted: Wanted) -> GuestSpec:
-    return bench.spec(GUEST, wanted.memory_bytes, (guest_nic(*wanted.prefixes),), *wanted.programs)
+def _spec(bench: Bench, wanted: Wanted, wire: Wire = CABLE) -> GuestSpec:
+    nic = replace(guest_nic(*wanted.prefixes), wire=wire)
+    return bench.spec(GUEST, wanted.memory_bytes, (nic,), *wanted.programs)
 
 
 def open_end(namespace: NetNamespace, spec: NicSpec) -> int:
@@ -112,9 +114,14 @@ _WIRINGS: dict[str, Callable[[Bench, Wanted], AbstractContextManager[Pair]]] = {
 }
 
 
+def wirings_of(backend: Backend) -> list[str]:
+    """How a guest of this backend can be joined with the host."""
+    return [name for name, wire in ((DIRECT, HostInterface), (GINE, Cable)) if wire in backend.wires]
+
+
 def easiest(bench: Bench) -> str:
     """The wiring with the fewest parts that the backend has."""
-    return DIRECT if DIRECT in bench.backend.wirings else GINE
+    return wirings_of(bench.backend)[0]
 
 
 def backend_of(name: str) -> Backend:

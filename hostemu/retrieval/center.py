@@ -62,7 +62,7 @@ class Center:
 
     def __enter__(self) -> Center:
         with ExitStack() as stack:
-            store = stack.enter_context(Store(self.config.database))
+            store = stack.enter_context(Store(self.config.database, is_remote=self.config.is_store_remote))
             run = RunRow(
                 self.config.run_id, self.config.authentication.value, self.config.total, self.config.deadline_ns
             )

@@ -21,6 +21,12 @@ MAX_INFORMATION_BYTES = 15_000
 MAX_DEVICE_ID = (1 << 63) - 1
 """Stores have signed integers of 64 bits."""
 
+MAX_NUMBER = (1 << 63) - 1
+"""Of seeds and indexes: the farm also exists in C."""
+
+MAX_DURATION_NS = 1 << 60
+"""36 years, so that sums of a few durations and moments stay within signed integers of 64 bits."""
+
 NS_PER_S = 1_000_000_000
 
 
@@ -70,6 +76,10 @@ def _require_at_least(low: int, **values: int) -> None:
         require(value >= low, key, f"at least {low}", value)
 
 
+def _require_between(key: str, value: int, low: int, high: int) -> None:
+    require(low <= value <= high, key, f"{low} to {high}", value)
+
+
 def _require_port(key: str, port: int, low: int = 1) -> None:
     require(low <= port <= 65535, key, f"a port, {low} to 65535", port)
 
@@ -99,19 +109,18 @@ class FarmConfig(Config):
     peer_timeout_ns: int = 10 * NS_PER_S
 
     def __post_init__(self) -> None:
-        _require_at_least(0, first_index=self.first_index, first_device_id=self.first_device_id)
-        _require_at_least(1, count=self.count, peer_timeout_ns=self.peer_timeout_ns)
-        last = self.first_device_id + self.count - 1
-        require(last <= MAX_DEVICE_ID, "first_device_id", f"IDs of at most {MAX_DEVICE_ID}", last)
+        _require_between("seed", self.seed, 0, MAX_NUMBER)
+        _require_between("count", self.count, 1, MAX_NUMBER)
+        _require_between("first_index", self.first_index, 0, MAX_NUMBER - self.count + 1)
+        _require_between("first_device_id", self.first_device_id, 0, MAX_DEVICE_ID - self.count + 1)
         _require_address("first_address", self.first_address, self.count)
         _require_port("port", self.port)
-        size = self.information_bytes
-        require(0 <= size <= MAX_INFORMATION_BYTES, "information_bytes", f"0 to {MAX_INFORMATION_BYTES}", size)
+        _require_between("information_bytes", self.information_bytes, 0, MAX_INFORMATION_BYTES)
         power = self.power
-        require(power.on_ns > 0, "power.on_ns", "more than 0", power.on_ns)
-        require(power.off_min_ns > 0, "power.off_min_ns", "more than 0", power.off_min_ns)
-        bounds = f"at least off_min_ns, {power.off_min_ns}"
-        require(power.off_max_ns >= power.off_min_ns, "power.off_max_ns", bounds, power.off_max_ns)
+        _require_between("power.on_ns", power.on_ns, 1, MAX_DURATION_NS)
+        _require_between("power.off_min_ns", power.off_min_ns, 1, MAX_DURATION_NS)
+        _require_between("power.off_max_ns", power.off_max_ns, power.off_min_ns, MAX_DURATION_NS)
+        _require_between("peer_timeout_ns", self.peer_timeout_ns, 1, MAX_DURATION_NS)
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,8 @@ class IspAssignment:
 class CenterConfig(Config):
     """The center.
 
-    database: SQLAlchemy URL of the store.  run_id: under which everything is stored; must be new to the store.
+    database: SQLAlchemy URL of the store.  is_store_remote: it is a file of another kernel's.
+    run_id: under which everything is stored; must be new to the store.
     deadline_ns: of the whole run.  connect_deadline_ns: until an ISP server must take the connection.
     """
 
@@ -192,6 +202,7 @@ class CenterConfig(Config):
     deadline_ns: int
     isps: tuple[IspAssignment, ...]
     database: str = "sqlite:///center.sqlite"
+    is_store_remote: bool = False
     connect_deadline_ns: int = 10 * NS_PER_S
 
     def __post_init__(self) -> None:

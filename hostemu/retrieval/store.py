@@ -104,14 +104,16 @@ class RunEnd:
 class Store:
     """One database.  A context manager; may be used by one thread at a time.
 
-    SQLite writes ahead (WAL): what was committed survives the death of the process.
+    SQLite writes ahead (WAL): what was committed survives the death of the process.  A log needs memory that all of
+    its users share; is_remote: the file is that of another kernel, so that there is none, and a commit is written at
+    once to survive this kernel's death, too.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_remote: bool = False) -> None:
         self._url = parse_url(url)
         self._engine = create_engine(self._url, connect_args=_connect_args(self._url))
         if self._url.get_backend_name() == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "connect", _prepare_remote_sqlite if is_remote else _prepare_sqlite)
 
     def __enter__(self) -> Store:
         return self
@@ -208,8 +210,15 @@ def _connect_args(url: URL) -> dict[str, Any]:
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
+    _carry_out(connection, "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+
+
+def _prepare_remote_sqlite(connection: Any, _: Any) -> None:
+    _carry_out(connection, "locking_mode=EXCLUSIVE", "journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON")
+
+
+def _carry_out(connection: Any, *pragmas: str) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -136,12 +136,15 @@ class Connection:
         if self._is_over:
             return
         try:
-            for message in self._reader.feed(data):
-                self._act(self._session.receive(message))
+            messages = self._reader.feed(data)
         except WireError as error:
             self._act(self._session.broken(error.reason))
-        if self._link.backlog_bytes > MAX_UNREAD_BYTES:
-            self.give_up(Reason.TIMEOUT)
+            return
+        for message in messages:
+            self._act(self._session.receive(message))
+            if self._link.backlog_bytes > MAX_UNREAD_BYTES:
+                self.give_up(Reason.TIMEOUT)
+                return
 
     def ended(self) -> None:
         """The caller will send no more."""

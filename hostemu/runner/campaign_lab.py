@@ -8,6 +8,7 @@ from typing import Any
 from hostemu.base.errors import HostemuError
 from hostemu.guests import backend as find_backend
 from hostemu.measure.block import Order, run_block
+from hostemu.measure.wiring import wirings_of
 from hostemu.runner.farms import FARMS
 
 Emit = Callable[[dict[str, Any]], None]
@@ -20,7 +21,7 @@ def probe(names: list[str], _emit: Emit) -> dict[str, dict[str, Any]]:
 
 def _probe(name: str) -> dict[str, Any]:
     backend = find_backend(name)
-    said: dict[str, Any] = {"wirings": sorted(backend.wirings), "farm": name in FARMS, "identity": {}}
+    said: dict[str, Any] = {"wirings": wirings_of(backend), "farm": name in FARMS, "identity": {}}
     try:
         found = backend.probe()
         identity = backend.identity() if found.usable else {}

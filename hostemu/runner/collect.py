@@ -26,10 +26,15 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Order:
-    """What the process outside the lab asks for.  host: facts as the user's own process sees them."""
+    """What the process outside the lab asks for.
+
+    kernel: that guests boot, if they have one; None: the best there is.
+    host: facts as the user's own process sees them.
+    """
 
     folder: Path
     backend: str
+    kernel: str | None
     time_scale: float
     started_at: str
     host: dict[str, Any]
@@ -40,6 +45,8 @@ class Outputs:
     """Everything that a run has yielded so far.
 
     progress: (t_ns, retrieved, failed).  results: the last counters of every program.  done: the center's last word.
+    is_store_busy: another kernel writes the center's store, so that nobody else may open it.
+    clock_drift_ns: how far each guest's clock went away from ours during the run.
     """
 
     progress: list[tuple[int, int, int]] = field(default_factory=list)
@@ -49,6 +56,8 @@ class Outputs:
     load: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Usage] = field(default_factory=dict)
     results: Mapping[str, Event] = field(default_factory=dict)
+    clock_drift_ns: Mapping[str, int] = field(default_factory=dict)
+    is_store_busy: bool = False
     done: Event | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -70,7 +79,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
         complete=outputs.done is not None,
         verdict=_verdict(scenario, outputs),
         makespan_ns=_makespan_ns(outputs),
-        terminals=_terminals(order, scenario),
+        terminals=_terminals(order, scenario, outputs.is_store_busy),
         lines=_rows(LINE_COUNTERS, map(_line, outputs.lines)),
         hosts=_rows(HOST, (_host(layout, name, usage) for name, usage in outputs.usage.items())),
         refusals=_rows(REFUSAL, _refusals(outputs.results)),
@@ -80,6 +89,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
             "nodes": [asdict(node) for node in outputs.nodes],
             "engine": {} if outputs.health is None else asdict(outputs.health),
             "load": dict(outputs.load),
+            "clock_drift_ns": {name: drift for name, drift in outputs.clock_drift_ns.items() if drift},
         },
     )
 
@@ -88,7 +98,8 @@ def _verdict(scenario: Scenario, outputs: Outputs) -> list[str]:
     if outputs.health is None:
         return ["the run did not finish"]
     lag_p99_ns = {name: result["p99_lag_ns"] for name, result in outputs.results.items()}
-    evidence = Evidence(asdict(outputs.health), outputs.load, lag_p99_ns, scenario.power.on_ns)
+    drift_ns = max(map(abs, outputs.clock_drift_ns.values()), default=0)
+    evidence = Evidence(asdict(outputs.health), outputs.load, lag_p99_ns, scenario.power.on_ns, drift_ns)
     return [*outputs.problems, *judge(evidence)]
 
 
@@ -102,12 +113,12 @@ def _rows(dtype: np.dtype[Any], rows: Iterable[tuple[Any, ...]]) -> Any:
     return np.array(list(rows), dtype)
 
 
-def _terminals(order: Order, scenario: Scenario) -> Any:
-    """Every terminal of the fleet; PENDING where the center has stored nothing."""
+def _terminals(order: Order, scenario: Scenario, is_store_busy: bool) -> Any:
+    """Every terminal of the fleet; PENDING where the center has stored nothing, or nobody may look."""
     table = np.zeros(scenario.fleet.terminals, TERMINAL)
     table["device_id"] = FIRST_DEVICE_ID + np.arange(len(table))
     table["retrieved_at_ns"] = -1
-    for outcome in read_outcomes(database_url(order.folder), RUN_ID):
+    for outcome in () if is_store_busy else read_outcomes(database_url(order.folder), RUN_ID):
         at_ns = -1 if outcome.retrieved_at_ns is None else outcome.retrieved_at_ns
         table[outcome.device_id - FIRST_DEVICE_ID] = (
             outcome.device_id,

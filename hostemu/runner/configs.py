@@ -48,15 +48,21 @@ def database_url(folder: Path) -> str:
     return f"sqlite:///{folder / DATABASE}"
 
 
-def program_plans(scenario: Scenario, layout: Layout, folder: Path) -> Iterator[ProgramPlan]:
-    """Every program of a run: farms and ISP servers first, since the center needs them."""
+def program_plans(
+    scenario: Scenario, layout: Layout, folder: Path, *, is_center_remote: bool = False
+) -> Iterator[ProgramPlan]:
+    """Every program of a run: farms and ISP servers first, since the center needs them.
+
+    is_center_remote: the center runs under another kernel than the one whose file its store is.
+    """
     for farm in layout.farms:
         name = farm.host.name.replace("guest", "farm")
         yield ProgramPlan(name, farm.host.name, "hostemu.retrieval.terminals", _farm(scenario, farm))
     for number in range(scenario.isp_programs):
         config = _isp(scenario, layout, number)
         yield ProgramPlan(f"isp-{number}", layout.isp.name, "hostemu.retrieval.isp_server", config)
-    yield ProgramPlan("center", layout.center.name, "hostemu.retrieval.center", _center(scenario, layout, folder))
+    center = _center(scenario, layout, folder, is_center_remote)
+    yield ProgramPlan("center", layout.center.name, "hostemu.retrieval.center", center)
 
 
 def _farm(scenario: Scenario, farm: FarmPlan) -> FarmConfig:
@@ -93,7 +99,7 @@ def _isp(scenario: Scenario, layout: Layout, number: int) -> IspConfig:
     )
 
 
-def _center(scenario: Scenario, layout: Layout, folder: Path) -> CenterConfig:
+def _center(scenario: Scenario, layout: Layout, folder: Path, is_remote: bool) -> CenterConfig:
     return CenterConfig(
         own_secret=secret(scenario.seed, "own"),
         authentication=Authentication(scenario.retrieval.authentication),
@@ -101,6 +107,7 @@ def _center(scenario: Scenario, layout: Layout, folder: Path) -> CenterConfig:
         deadline_ns=scenario.retrieval.deadline_ns,
         isps=tuple(_assignment(scenario, layout, number) for number in range(scenario.isp_programs)),
         database=database_url(folder),
+        is_store_remote=is_remote,
     )
 
 

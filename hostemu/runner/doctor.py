@@ -3,81 +3,175 @@
 from __future__ import annotations
 
 import os
-import resource
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from hostemu.base.errors import HostemuError
-from hostemu.guests import BACKENDS
+from hostemu.base.background import Background
+from hostemu.base.deadline import Deadline
+from hostemu.base.errors import DeadlineExceeded, HostemuError
+from hostemu.guests import AUTO, Probe, choose, offered
 from hostemu.lab import call_in_lab, lab_possible
+from hostemu.measure.limit_facts import Facts, read_facts
+from hostemu.measure.limits import Limit, Plan, capacity, examine
+from hostemu.runner.backends import GRACE_S, Choice, one_line, try_backends
+from hostemu.runner.tools import TOOLS, Tool, install_hint
+
+LAB_S = 3.0
+"""For the first lab, and for whatever else is asked of the system."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was tried: `fix` says what to do when it is not `usable`."""
+    """One thing that was tried: `fix` says what to do when it is not `usable`.
 
+    kind: lab, backend, program, limit or capacity.  figures: more, for programs that read it.
+    """
+
+    kind: str
     name: str
     usable: bool
     detail: str
     fix: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The finding as plain data."""
-        return asdict(self)
+        plain = asdict(self)
+        return {**plain.pop("figures"), **plain}
 
 
-def probe_backends(_argument: Any, _emit: Callable[[dict[str, Any]], None]) -> list[dict[str, Any]]:
-    """Inside a lab: what each backend says of itself."""
-    return [{"name": name, **asdict(backend.probe())} for name, backend in BACKENDS.items() if name != "fake"]
+@dataclass(frozen=True)
+class Size:
+    """A plan and the limits that it meets; room: the most guests of that kind, until `ends_by` is hit."""
+
+    plan: Plan
+    limits: Sequence[Limit]
+    room: int
+    ends_by: Limit | None
+
+    def room_in_words(self) -> str:
+        """How many fit, and why no more."""
+        kind = f"{self.plan.backend} guests of {self.plan.terminals_per_guest} terminals"
+        if self.ends_by is None:
+            return f"no limit is known that would be hit by {kind}"
+        return f"at most {self.room} {kind} fit here; one more hits: {self.ends_by.name}"
 
 
-def examine() -> Iterator[Finding]:
-    """Everything that a real run needs, one finding at a time."""
-    usable, detail, fix = lab_possible()
-    yield Finding("lab", usable, detail, fix)
-    if usable:
-        yield from _backends()
-    yield _processes()
-    yield _open_files()
-    yield _memory()
-    yield _program("iperf3", "only some tests and campaigns need it")
+@dataclass(frozen=True)
+class Report:
+    """Everything that doctor finds out."""
+
+    lab: Finding
+    backends: Sequence[Finding]
+    programs: Sequence[Finding]
+    sizes: Sequence[Size]
+
+    def findings(self) -> Iterator[Finding]:
+        """All of it, one thing at a time."""
+        yield self.lab
+        yield from self.backends
+        yield from self.programs
+        for size in self.sizes:
+            yield from (_limit_finding(size.plan, limit) for limit in size.limits)
+            yield _room_finding(size)
 
 
-def _backends() -> Iterator[Finding]:
+def diagnose(plans: Sequence[Plan]) -> Report:
+    """Try everything that a real run needs, within 15 s whatever hangs; then the limits for each plan.
+
+    A plan's backend may be "auto".
+    """
+    lab = _lab()
+    asked = Background(partial(_facts, lab))
+    probes = try_backends(offered()) if lab.usable else dict.fromkeys(offered(), _untried(lab))
+    auto = _auto(probes)
     try:
-        probes = call_in_lab("hostemu.runner.doctor:probe_backends", None, timeout_s=60)
+        facts = asked.result(Deadline.after(LAB_S, "the kernel's limits"))
+    except DeadlineExceeded:
+        facts = Facts()  # nothing is known of them
+    sizes = [_size(facts, _concrete(plan, auto)) for plan in plans]
+    backends = [*(_backend(name, probe) for name, probe in probes.items()), _auto_finding(auto)]
+    return Report(lab, backends, [_program(tool) for tool in TOOLS], sizes)
+
+
+def _lab() -> Finding:
+    try:
+        usable, detail, fix = Background(lab_possible).result(Deadline.after(LAB_S, "a lab"))
+    except DeadlineExceeded as error:
+        usable, detail, fix = False, str(error), "look for what it waits for in the kernel's log (dmesg)"
+    return Finding("lab", "lab", usable, detail, fix)
+
+
+def _untried(lab: Finding) -> Probe:
+    return Probe(False, f"it was not tried: no lab can be made ({lab.detail})", f"mend the lab: {lab.fix}")
+
+
+def _backend(name: str, probe: Probe) -> Finding:
+    detail = probe.reason if probe.usable else f"unusable because {probe.reason}"
+    return Finding("backend", f"backend {name}", probe.usable, detail, "" if probe.usable else probe.fix)
+
+
+def _auto(probes: Mapping[str, Probe]) -> Choice | HostemuError:
+    try:
+        return Choice(*choose(probes))
     except HostemuError as error:
-        yield Finding("backends", False, str(error), "mend the lab first")
-        return
-    for probe in probes:
-        yield Finding(f"backend {probe['name']}", probe["usable"], probe["reason"], probe["fix"])
+        return error
 
 
-def _processes() -> Finding:
-    limit = int(Path("/proc/sys/kernel/pid_max").read_text())
-    enough = limit >= 4096
-    return Finding("processes", enough, f"pid_max is {limit}", "" if enough else "sysctl -w kernel.pid_max=32768")
+def _auto_finding(auto: Choice | HostemuError) -> Finding:
+    if isinstance(auto, Choice):
+        return Finding("backend", f"backend {AUTO}", True, f"{auto.name}: {auto.why}", figures={"choice": auto.name})
+    return Finding("backend", f"backend {AUTO}", False, one_line(auto), auto.hint or "", {"choice": None})
 
 
-def _open_files() -> Finding:
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    enough = hard == resource.RLIM_INFINITY or hard >= 4096
-    text = "unlimited" if hard == resource.RLIM_INFINITY else str(hard)
-    return Finding("open files", enough, f"hard limit is {text}", "" if enough else "raise it: ulimit -Hn 20000")
+def _concrete(plan: Plan, auto: Choice | HostemuError) -> Plan:
+    if plan.backend != AUTO:
+        return plan
+    return replace(plan, backend=auto.name if isinstance(auto, Choice) else "qemu")
 
 
-def _memory() -> Finding:
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    enough = available >= 2 << 30
-    fix = "" if enough else "the thesis' scenarios need about 1.5 GiB: choose a smaller fleet"
-    return Finding("memory", enough, f"{available / 2**30:.1f} GiB free", fix)
+def _program(tool: Tool) -> Finding:
+    found, lacking = tool.found()
+    figures = {"purpose": tool.purpose, "missing": lacking}
+    if lacking:
+        detail = f"not found: {', '.join(lacking)} (for {tool.purpose})"
+        return Finding("program", tool.name, False, detail, install_hint(lacking), figures)
+    return Finding("program", tool.name, True, found, figures=figures)
 
 
-def _program(name: str, why: str) -> Finding:
-    path = shutil.which(name)
-    return Finding(
-        name, path is not None, path or f"not found ({why})", "" if path else f"install the package {name}"
-    )
+def shared_memory_bytes(_argument: Any, _emit: Callable[[dict[str, Any]], None]) -> int:
+    """Inside a lab: what its /dev/shm holds."""
+    status = os.statvfs("/dev/shm")
+    return status.f_bavail * status.f_frsize
+
+
+def _facts(lab: Finding) -> Facts:
+    """What the kernel allows; of /dev/shm, the lab's own counts."""
+    facts = read_facts()
+    with suppress(HostemuError):
+        if lab.usable:
+            target = "hostemu.runner.doctor:shared_memory_bytes"
+            size = call_in_lab(target, None, timeout_s=LAB_S, grace_s=GRACE_S)
+            return replace(facts, shm_bytes=size)
+    return facts
+
+
+def _size(facts: Facts, plan: Plan) -> Size:
+    return Size(plan, examine(facts, plan), *capacity(facts, plan))
+
+
+def _limit_finding(plan: Plan, limit: Limit) -> Finding:
+    figures = {**limit.as_json(), "plan": asdict(plan)}
+    case = f", if {limit.only_if}" if limit.only_if else ""
+    detail = f"{limit.shown(limit.current)} here, {limit.shown(limit.needed)} needed by {plan}{case}"
+    return Finding("limit", limit.name, not limit.is_hit, detail, "" if limit.ok else limit.fix, figures)
+
+
+def _room_finding(size: Size) -> Finding:
+    figures = {"room": size.room, "plan": asdict(size.plan), "ends_by": size.ends_by and size.ends_by.name}
+    enough = size.plan.guests <= size.room
+    fix = "" if enough or size.ends_by is None else size.ends_by.fix
+    return Finding("capacity", f"room for {size.plan.backend} guests", enough, size.room_in_words(), fix, figures)

@@ -13,11 +13,14 @@ from typing import Any
 
 from hostemu import __version__
 from hostemu.base.errors import HostError, InputError
+from hostemu.guests import AUTO
 from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab, lab_possible
 from hostemu.measure.costs import NO_COSTS, load_costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
+from hostemu.runner.backends import resolve_backend
+from hostemu.runner.fabric import check_wiring
 from hostemu.runner.layout import plan_layout
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate
@@ -59,19 +62,42 @@ def require_lab() -> None:
         raise HostError("this machine does not let a lab be made", found=reason, hint=fix)
 
 
-def play_real(scenario: Scenario, backend: str, output: Path, time_scale: float, on_event: OnEvent) -> Result:
+def _chosen(backend: str, on_event: OnEvent) -> str:
+    """The backend's name; a choice that the user did not make is told."""
+    if backend == AUTO:
+        require_lab()
+    choice = resolve_backend(backend)
+    if choice.why:
+        on_event({"phase": "backend", "done": 1, "total": 1, "note": f"{choice.name}: {choice.why}"})
+    return choice.name
+
+
+def play_real(
+    scenario: Scenario,
+    backend: str,
+    output: Path,
+    time_scale: float,
+    on_event: OnEvent,
+    kernel: Path | None = None,
+) -> Result:
     """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns.
 
+    backend: a name, or "auto": see `hostemu.guests.choose`.
+    kernel: that guests boot, if they have one; None: the best there is.
     InputError and HostError come before anything is made.
     """
     plan_layout(scenario)
-    find_backend(backend)
+    backend = _chosen(backend, on_event)
+    found = find_backend(backend)
+    check_wiring(scenario, found)
+    found.require(kernel)
     require_lab()
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {
         "folder": str(folder),
         "backend": backend,
+        "kernel": None if kernel is None else str(kernel.resolve()),
         "time_scale": time_scale,
         "started_at": _now(),
         "host": host_facts(),

@@ -6,7 +6,7 @@ import json
 import os
 import selectors
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,12 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError
 from hostemu.guests.api import Guest, GuestProcess
 
-STOP_S = 5.0
+FARM_PATH = "/bin/terminals"
+"""Where guests without Python have the farm program."""
+
+NATIVE = {"hostemu.retrieval.terminals": FARM_PATH}
+"""The programs that exist in C, too, by their Python module."""
+
 READ_BYTES = 1 << 16
 
 Event = dict[str, Any]
@@ -25,8 +30,9 @@ Event = dict[str, Any]
 class Program:
     """One running program: `events` holds the last line of each kind that it has sent."""
 
-    def __init__(self, name: str, process: GuestProcess, log: Path) -> None:
+    def __init__(self, name: str, guest: Guest, process: GuestProcess, log: Path) -> None:
         self.name = name
+        self.guest = guest
         self.process = process
         self.log = log
         self.events: dict[str, Event] = {}
@@ -82,13 +88,21 @@ class ProgramGroup:
         self._stack.close()
 
     def start(self, name: str, guest: Guest, module: str, config: str) -> Program:
-        """Start `python -m module CONFIG` in the guest; its standard error goes to a log file."""
+        """Start `python -m module CONFIG` in the guest; its standard error goes to a log file.
+
+        In a guest that does not see this machine's files, it is the program of NATIVE instead.
+        """
         config_path = self._workdir / f"{name}.json"
         config_path.write_text(config)
         log = self._workdir / f"{name}.log"
-        argv = [sys.executable, "-m", module, str(config_path)]
-        process = self._stack.enter_context(guest.spawn(argv, log=log))
-        program = Program(name, process, log)
+        if guest.sees_host_files:
+            argv = [sys.executable, "-m", module, str(config_path)]
+        else:
+            guest.put(config_path, config_path.name)
+            argv = [NATIVE[module], config_path.name]
+        environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        process = self._stack.enter_context(guest.spawn(argv, env=environment, log=log))
+        program = Program(name, guest, process, log)
         self.programs.append(program)
         self._selector.register(process.stdout.fileno(), selectors.EVENT_READ, program)
         return program
@@ -112,10 +126,10 @@ class ProgramGroup:
                 pass
             missing = [program for program in missing if kind not in program.events]
 
-    def broadcast(self, message: Event) -> None:
-        """Send one line to every program."""
+    def send_start(self, at_ns: int, offsets_ns: Mapping[str, int]) -> None:
+        """Tell every program the instant of time 0, of our monotonic clock.  offsets_ns: of the guests' clocks."""
         for program in self.programs:
-            program.send(message)
+            program.send({"do": "start", "at_ns": at_ns + offsets_ns[program.guest.spec.name]})
 
     def collect(self, kind: str, deadline: Deadline) -> dict[str, Event]:
         """Close every program's input and gather its last event of this kind, by program name."""

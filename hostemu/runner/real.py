@@ -7,28 +7,30 @@ start guests → build the network → start the emulator → start programs →
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hostemu.base.deadline import Deadline
-from hostemu.gine import Engine, realtime_priority
+from hostemu.gine import Engine, Network, realtime_priority
 from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Guest
 from hostemu.measure.host import LoadMonitor
 from hostemu.records import RecordWriter, RunRecord
 from hostemu.runner import configs
 from hostemu.runner.collect import Order, Outputs, build_record
-from hostemu.runner.fabric import build_network, start_guests
+from hostemu.runner.fabric import Fabric, Means, plan_fabric
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import Event, Program, ProgramGroup
+from hostemu.runner.starting import start_guests
 from hostemu.scenario import Scenario, load_scenario
 
 Emit = Callable[[dict[str, Any]], None]
 
 PROGRAMS_READY_S = 120.0
 LEAD_S = 0.5
+LEAD_PER_PROGRAM_S = 0.002
 """From the command to start until time 0: every program must have read it by then."""
 
 GRACE_S = 30.0
@@ -47,6 +49,16 @@ def play(argument: dict[str, Any], emit: Emit) -> None:
         RealRun(order, scenario, stack, emit).play()
 
 
+def plays_center(scenario: Scenario, backend: str) -> bool:
+    """Whether a kernel of this backend's, and not this one, runs the center."""
+    return scenario.hosts.center == "guest" and find_backend(backend).has_own_kernel
+
+
+def clock_offsets_ns(guests: Mapping[str, Guest]) -> dict[str, int]:
+    """How far the monotonic clock of each guest is ahead of ours."""
+    return {name: guest.clock_offset_ns() for name, guest in guests.items()}
+
+
 class RealRun:
     """One run; `stack` owns everything that it starts."""
 
@@ -60,25 +72,30 @@ class RealRun:
 
     def play(self) -> None:
         """Everything from the first guest to the finished record."""
-        guests = self._guests()
-        engine = self._engine(guests)
+        fabric = self._fabric()
+        guests = self._guests(fabric)
+        engine = self._engine(fabric.network(guests))
         group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs"))
         center = self._programs(group, guests)
         monitor = self._stack.enter_context(LoadMonitor())
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
-        self._start(group)
+        offsets_ns = clock_offsets_ns(guests)
+        self._start(group, offsets_ns)
         self._watch(group, center, engine, writer)
         self._outputs.load = monitor.summary()
+        self._outputs.clock_drift_ns = {
+            name: offset_ns - offsets_ns[name] for name, offset_ns in clock_offsets_ns(guests).items()
+        }
         self._outputs.usage = {name: guest.usage() for name, guest in guests.items()}
         self._outputs.results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        self._outputs.is_store_busy = False
         self._stop(engine)
         self._outputs.done = center.events["done"]
         writer.finish(self._record())
 
-    def _engine(self, guests: dict[str, Guest]) -> Engine:
+    def _engine(self, network: Network) -> Engine:
         """The emulator, running; with a real-time priority where this user may have one."""
         self._emit({"phase": "emulator", "done": 0, "total": 1, "note": "compiled once, then kept"})
-        network = build_network(self.layout, self.scenario, guests)
         engine = Engine(network, realtime_priority=realtime_priority())
         self._stack.enter_context(engine)
         self._emit({"phase": "emulator", "done": 1, "total": 1})
@@ -95,17 +112,25 @@ class RealRun:
         self._outputs.nodes = engine.node_counters()
         self._outputs.problems += [f"emulator counters: {text}" for text in engine.imbalances()]
 
-    def _guests(self) -> dict[str, Guest]:
-        total = len(self.layout.farms) + 2
-        self._emit({"phase": "guests", "done": 0, "total": total})
-        backend = find_backend(self.order.backend)
-        guests = start_guests(self.layout, self.scenario, backend, self.order.folder / "guests", self._stack)
-        self._emit({"phase": "guests", "done": total, "total": total})
-        return guests
+    def _fabric(self) -> Fabric:
+        kernel = None if self.order.kernel is None else Path(self.order.kernel)
+        means = Means(find_backend(self.order.backend), self.order.folder, kernel)
+        return plan_fabric(self.layout, self.scenario, means, self._stack)
+
+    def _guests(self, fabric: Fabric) -> dict[str, Guest]:
+        """Every host as a guest.  Those with a kernel of their own boot a few at a time."""
+        total = len(fabric.plans)
+
+        def on_started(number: int) -> None:
+            self._emit({"phase": "guests", "done": number, "total": total})
+
+        on_started(0)
+        return start_guests(fabric.plans, self.order.folder / "guests", self._stack, on_started)
 
     def _programs(self, group: ProgramGroup, guests: dict[str, Guest]) -> Program:
         """Start every program and wait until each says that it is ready; returns the center."""
-        plans = list(configs.program_plans(self.scenario, self.layout, self.order.folder))
+        self._outputs.is_store_busy = is_remote = plays_center(self.scenario, self.order.backend)
+        plans = list(configs.program_plans(self.scenario, self.layout, self.order.folder, is_center_remote=is_remote))
         for number, plan in enumerate(plans):
             group.start(plan.name, guests[plan.host], plan.module, plan.config.to_json())
             self._emit({"phase": "programs", "done": number, "total": len(plans)})
@@ -113,9 +138,9 @@ class RealRun:
         self._emit({"phase": "programs", "done": len(plans), "total": len(plans)})
         return next(program for program in group.programs if program.name == "center")
 
-    def _start(self, group: ProgramGroup) -> None:
-        at_ns = time.monotonic_ns() + round(LEAD_S * 1e9)
-        group.broadcast({"do": "start", "at_ns": at_ns})
+    def _start(self, group: ProgramGroup, offsets_ns: Mapping[str, int]) -> None:
+        lead_s = LEAD_S + LEAD_PER_PROGRAM_S * len(group.programs)
+        group.send_start(time.monotonic_ns() + round(lead_s * 1e9), offsets_ns)
 
     def _watch(self, group: ProgramGroup, center: Program, engine: Engine, writer: RecordWriter) -> None:
         limit_s = self.scenario.retrieval.deadline_ns / 1e9 + GRACE_S

@@ -28,22 +28,28 @@ PROGRAM_LAG_SHARE = 0.1
 """A program's timers may be late (99th percentile) by this share of the terminals' on time."""
 
 
+CLOCK_DRIFT_SHARE = 0.01
+"""A guest's clock may go away from this machine's, during the run, by this share of the terminals' on time."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What the conditions are judged by.
 
     engine: EngineHealth as a mapping.  load: LoadMonitor.summary().  lag_p99_ns: per program.  on_ns: on time.
+    clock_drift_ns: of the guest's clock that drifted most.
     """
 
     engine: Mapping[str, Any]
     load: Mapping[str, Any]
     lag_p99_ns: Mapping[str, int]
     on_ns: int
+    clock_drift_ns: int = 0
 
 
 def judge(evidence: Evidence) -> list[str]:
     """The reasons why the run is invalid; empty when it is valid."""
-    return [*_engine(evidence.engine), *_load(evidence.load), *_programs(evidence)]
+    return [*_engine(evidence.engine), *_load(evidence.load), *_programs(evidence), *_clocks(evidence)]
 
 
 def _engine(engine: Mapping[str, Any]) -> Iterator[str]:
@@ -78,4 +84,13 @@ def _programs(evidence: Evidence) -> Iterator[str]:
         yield (
             f"late programs: {len(late)} had timers late by more than {limit_ns / 1e6:.0f} ms"
             f" ({name}: {late[name] / 1e6:.0f} ms, 99th percentile)"
+        )
+
+
+def _clocks(evidence: Evidence) -> Iterator[str]:
+    limit_ns = CLOCK_DRIFT_SHARE * evidence.on_ns
+    if evidence.clock_drift_ns > limit_ns:
+        yield (
+            f"guest clocks: one drifted by {evidence.clock_drift_ns / 1e6:.1f} ms during the run"
+            f" (limit {limit_ns / 1e6:.1f} ms)"
         )

@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import HostemuError
 from hostemu.guests import Guest, GuestSpec, NicSpec, backend
+from hostemu.guests.api import HostInterface, Multicast
 from hostemu.lab import NetNamespace
 
 Emit = Callable[[dict[str, Any]], None]
@@ -183,10 +185,11 @@ def sudden_death(folder: str, _emit: Emit) -> dict[str, Any]:
 
 def direct(folder: str, _emit: Emit) -> dict[str, Any]:
     """A guest that is wired to a namespace of the host's directly: who sees whom, and with what MAC address."""
-    near = NicSpec("eth0", "02:00:00:00:00:02", addresses=("10.1.0.2/24",))
     far = NicSpec("tap7", "02:00:00:00:00:01", addresses=("10.1.0.1/24",))
+    near = NicSpec("eth0", "02:00:00:00:00:02", addresses=("10.1.0.2/24",), wire=HostInterface(far))
     spec = GuestSpec("wired", (near,))
-    with NetNamespace() as host, backend("netns").create_direct(spec, Path(folder), host, far) as guest:
+    group = GuestSpec("grouped", (replace(near, wire=Multicast()),))
+    with NetNamespace() as host, backend("netns").create(spec, Path(folder), host) as guest:
         guest.start(soon())
         guest.wait_ready(soon())
         listener = host.call(lambda: socket.create_server(("10.1.0.1", 4000)))
@@ -197,9 +200,8 @@ def direct(folder: str, _emit: Emit) -> dict[str, Any]:
             "guest sees": said,
             "host sees": peer[0],
             "port": _kind(lambda: guest.nic_fd("eth0")),
-            "two NICs": _kind(
-                lambda: backend("netns").create_direct(GuestSpec("w", (near, far)), Path(folder), host, far)
-            ),
+            "no site": _kind(lambda: backend("netns").create(spec, Path(folder))),
+            "no such wire": _kind(lambda: backend("netns").create(group, Path(folder), host)),
         }
 
 

@@ -82,7 +82,7 @@ def test_a_guest_can_be_wired_to_the_host_without_the_emulator(tmp_path: Path) -
     seen = inside("direct", tmp_path)
     assert "02:00:00:00:00:01" in seen["guest sees"]
     assert seen["host sees"] == "10.1.0.2"
-    assert (seen["port"], seen["two NICs"]) == ("InputError", "InputError")
+    assert (seen["port"], seen["no site"], seen["no such wire"]) == ("InputError",) * 3
 
 
 def test_a_guest_is_made_of_its_programs(tmp_path: Path) -> None:

@@ -53,12 +53,20 @@ def _tun_steps(stage: Path, is_open: bool) -> Iterator[str]:
     yield f"mknod -m {'666' if is_open else '600'} {node} c 10 200 && mount --bind {node} /dev/net/tun"
 
 
+def _caged(argv: Sequence[str], home: Path, stage: Path) -> Iterator[str]:
+    """Shell commands that run `argv` in a chroot that holds all files: user_namespaces(7), EPERM."""
+    root = shlex.quote(str(stage / "root"))
+    yield f"mkdir -p {root} && mount --rbind / {root}"
+    yield f"exec chroot {root} sh -c {shlex.quote(f'cd {shlex.quote(str(home))} && exec {shlex.join(argv)}')}"
+
+
 def run(
-    argv: Sequence[str], *, home: Path, stage: Path, tun: bool | None = None, **options: Any
+    argv: Sequence[str], *, home: Path, stage: Path, tun: bool | None = None, caged: bool = False, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as an ordinary user in `home`, which becomes that user's; stage: a folder for mounts.
 
     tun: whether this user may open /dev/net/tun; None: as the machine has it.
+    caged: this user may make no user namespace, and thus no lab.
     """
     shutil.chown(home, UID, UID)
     drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--no-new-privs", "--", *argv]
@@ -66,7 +74,7 @@ def run(
         *([] if tun is None else _tun_steps(stage, tun)),
         *_opening_steps(stage),
         f"cd {shlex.quote(str(home))}",
-        f"exec {shlex.join(drop)}",
+        *(_caged(drop, home, stage) if caged else [f"exec {shlex.join(drop)}"]),
     ]
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",

@@ -1,0 +1,385 @@
+"""What guests with a kernel of their own have in common: a virtualiser's process, cables, and the agent inside."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import subprocess
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from hostemu.base.deadline import Deadline
+from hostemu.base.errors import CommandFailed, DeadlineExceeded, GuestError, InputError
+from hostemu.guests.api import (
+    STOP_S,
+    Cable,
+    Finished,
+    Guest,
+    GuestProcess,
+    GuestSpec,
+    HostInterface,
+    NicSpec,
+    Usage,
+    command_failed,
+    inner_path,
+    traffic,
+)
+from hostemu.guests.channel import Channel, FrameKind, strings
+from hostemu.guests.image import AGENT, HOST_FOLDER, OWN_FOLDER
+from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProgram
+from hostemu.guests.programs import AgentProcess, finish
+from hostemu.lab import NetNamespace, Nic
+from hostemu.lab.rtnetlink import RouteSocket, configure, set_link
+
+ANSWER_S = 20.0
+"""What a living guest may take to answer, on a machine that has much to do."""
+
+FAREWELL_S = 1.0
+CONSOLE_TAIL_LINES = 5
+_cables = itertools.count()
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "TERM": "dumb", "LANG": "C.UTF-8"}
+PSEUDO_FILES = (("proc", "proc", "proc"), ("sys", "sys", "sysfs"), ("/dev", "dev", "bind"), ("tmp", "tmp", "tmpfs"))
+"""What a guest that sees the host's files has of its own: source, folder, type."""
+
+
+def answer_soon(what: str) -> Deadline:
+    """A deadline for what a living guest does at once."""
+    return Deadline.after(ANSWER_S, what)
+
+
+class AgentEndpoint:
+    """Talks rtnetlink with the guest's kernel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._next: Callable[[], bytes] = bytes
+
+    def send(self, data: bytes, /) -> None:
+        self._next = self._channel.netlink(data, answer_soon("the guest's kernel to answer"))
+
+    def recv(self, size: int, /) -> bytes:
+        return self._next()
+
+    def close(self) -> None:
+        return
+
+
+class KernelGuest(Guest):
+    """A guest whose kernel runs in a process of this machine, in a network namespace with the far ends of its NICs.
+
+    That namespace is the guest's own, or the site that its wires lead to.  taps: by NIC, the TAP it is joined to.
+    """
+
+    line_bytes: int | None = None
+    """What may be on its way to the agent; None: whatever the channel takes."""
+
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
+        self.spec = spec
+        self.workdir = workdir
+        self.taps: dict[str, str] = {}
+        self._site = site
+        self.cables: dict[str, Nic] = {}
+        self.console_log = workdir / "console.log"
+        self.resources = ExitStack()
+        self._channel: Channel | None = None
+        self._namespace: NetNamespace | None = None
+        self._virtualiser: NamespaceProgram | None = None
+        self._programs: list[AgentProcess] = []
+
+    @abstractmethod
+    def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
+        """The virtualiser's command line and the descriptors that it is given; agent_fd: the guest's end."""
+
+    @abstractmethod
+    def host_mount(self, folder: str, *, writable: bool) -> tuple[str, str, str]:
+        """How a folder of the host's is mounted in the guest: source, type and data of mount(2)."""
+
+    def await_agent(self, channel: Channel, deadline: Deadline) -> None:
+        """Wait until the agent answers."""
+        channel.wait_ready(deadline)
+
+    def boot_macs(self) -> Sequence[str]:
+        """The MAC addresses that the NICs boot with."""
+        return [nic.mac for nic in self.spec.nics]
+
+    def settle(self, channel: Channel) -> None:
+        """What is to be done once the agent answers, before NICs are configured."""
+
+    def start(self, deadline: Deadline) -> None:
+        if self._virtualiser is not None:
+            raise GuestError(f"guest {self.spec.name} is running already")
+        with ExitStack() as undo:
+            undo.callback(self._close)
+            try:
+                self._launch()
+            except OSError as error:
+                raise GuestError(f"guest {self.spec.name} cannot be started", found=str(error)) from error
+            undo.pop_all()
+
+    def _launch(self) -> None:
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self._namespace = self._site or self.resources.enter_context(NetNamespace())
+        for nic in self.spec.nics:
+            self._open_far_end(self._namespace, nic)
+        near, far = socket.socketpair()
+        with far, ExitStack() as files:
+            self._channel = Channel(near, self.spec.name, self.line_bytes)
+            self.resources.callback(self._channel.close)
+            argv, fds = self.command(far.fileno())
+            console = files.enter_context(self.console_log.open("wb"))
+            self._virtualiser = NamespaceProgram(
+                self._namespace,
+                argv,
+                {"TMPDIR": "/dev/shm"},
+                self.workdir,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                pass_fds=[far.fileno(), *fds],
+            )
+
+    def _open_far_end(self, namespace: NetNamespace, nic: NicSpec) -> None:
+        match nic.wire:
+            case Cable():
+                self.taps[nic.name] = f"cable{next(_cables)}"
+                self.cables[nic.name] = namespace.open_cable(self.taps[nic.name], nic.mtu)
+            case HostInterface(far):
+                self.taps[nic.name] = far.name
+                interface = namespace.open_tap(far.name, far.mac, far.mtu)
+                namespace.configure(
+                    interface,
+                    addresses=far.addresses,
+                    neighbours=far.neighbours,
+                    routes=far.routes,
+                    local_prefixes=far.local_prefixes,
+                )
+
+    def wait_ready(self, deadline: Deadline) -> None:
+        """The guest's agent answers, and its kernel has taken all settings."""
+        channel = self.require_running()
+        with self._explained():
+            self.await_agent(channel, deadline)
+            self.settle(channel)
+            self._share_files(channel)
+            for name, value in self.spec.sysctls.items():
+                with suppress(OSError):
+                    path = f"/proc/sys/{name.replace('.', '/')}"
+                    channel.checked(FrameKind.WRITE, strings(path) + value.encode(), deadline)
+            try:
+                self._configure(RouteSocket(AgentEndpoint(channel)))
+            except OSError as error:
+                raise GuestError(
+                    f"the kernel of guest {self.spec.name} refuses a setting", found=str(error)
+                ) from error
+
+    def _share_files(self, channel: Channel) -> None:
+        if self.spec.shares is None:
+            return
+        folder = str(self.spec.shares)
+        root, own = self.host_mount("/", writable=False), self.host_mount(folder, writable=True)
+        mounts = [
+            (root[0], HOST_FOLDER, root[1], "ro", root[2]),
+            *((source, f"{HOST_FOLDER}/{name}", kind, "rw", "") for source, name, kind in PSEUDO_FILES),
+            (own[0], HOST_FOLDER + folder, own[1], "rw", own[2]),
+        ]
+        for words in mounts:
+            try:
+                channel.checked(FrameKind.MOUNT, strings(*words), answer_soon("a mount"))
+            except OSError as error:
+                raise GuestError(
+                    f"guest {self.spec.name} cannot mount {words[1]}",
+                    found=str(error),
+                    hint="use a kernel that `hostemu kernel build` makes",
+                ) from error
+
+    def _configure(self, route: RouteSocket) -> None:
+        """Name the NICs, found by their MAC addresses, and give them what the specification says."""
+        route.request([set_link(1, up=True)])
+        links = {link.mac: link.index for link in route.links()}
+        for nic, mac in zip(self.spec.nics, self.boot_macs(), strict=True):
+            if mac not in links:
+                raise GuestError(f"guest {self.spec.name} has no NIC {mac}", found=", ".join(links))
+            index = links[mac]
+            settings = set_link(index, up=False, mac=nic.mac, mtu=nic.mtu, name=nic.name)
+            route.request([settings, set_link(index, up=True)])
+            route.request(
+                configure(
+                    index,
+                    addresses=nic.addresses,
+                    neighbours=nic.neighbours,
+                    routes=nic.routes,
+                    local_prefixes=nic.local_prefixes,
+                )
+            )
+
+    def spawn(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> GuestProcess:
+        channel = self.require_running()
+        with self._explained():
+            try:
+                program = AgentProcess(channel, argv, {**ENVIRONMENT, **(env or {})}, self._place(), log)
+            except OSError as error:
+                raise CommandFailed(f"guest {self.spec.name} cannot start {argv[0]}", found=str(error)) from error
+        self._programs = [known for known in self._programs if known.poll() is None]
+        self._programs.append(program)
+        return program
+
+    def _place(self) -> tuple[str, str]:
+        """Folder and root of the guest's programs."""
+        return (OWN_FOLDER, "") if self.spec.shares is None else (str(self.spec.shares), HOST_FOLDER)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        check: bool = True,
+    ) -> Finished:
+        finished = self._finish(argv, env, stdin, deadline, self._place())
+        if check and finished.exit_status:
+            raise command_failed(self.spec.name, finished)
+        return finished
+
+    def _finish(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None,
+        stdin: bytes,
+        deadline: Deadline,
+        place: tuple[str, str],
+    ) -> Finished:
+        channel = self.require_running()
+        with self._explained():
+            try:
+                return finish(channel, argv, {**ENVIRONMENT, **(env or {})}, place, stdin, deadline)
+            except OSError as error:
+                return Finished(tuple(argv), NO_SUCH_PROGRAM, b"", str(error).encode())
+
+    def put(self, local: Path, remote: str) -> None:
+        target = str(inner_path(remote))
+        try:
+            content = local.read_bytes()
+        except OSError as error:
+            raise CommandFailed(f"cannot copy for guest {self.spec.name}", found=str(error)) from error
+        self._copy("put", target, content)
+
+    def get(self, remote: str, local: Path) -> None:
+        content = self._copy("get", str(inner_path(remote)), b"")
+        local.write_bytes(content)
+
+    def _copy(self, way: str, name: str, content: bytes) -> bytes:
+        """Have the agent copy between a file of the guest's own and its standard input or output."""
+        argv = [AGENT, way, name]
+        done = self._finish(argv, None, content, answer_soon(f"{name} to be copied"), (OWN_FOLDER, ""))
+        if done.exit_status:
+            said = done.stderr.decode(errors="replace").strip()
+            raise CommandFailed(f"cannot copy for guest {self.spec.name}", found=said)
+        return done.stdout
+
+    def nic_fd(self, name: str) -> int:
+        return self.cable(name).fd
+
+    def cable(self, name: str) -> Nic:
+        """The cable of a NIC; InputError when there is none of that name."""
+        self.require_running()
+        if name not in self.cables:
+            expected = ", ".join(self.cables) or "a NIC on a cable"
+            raise InputError(f"guest {self.spec.name} has no NIC {name!r} that is a port", expected=expected)
+        return self.cables[name]
+
+    def set_link(self, name: str, *, up: bool) -> None:
+        """A cable that is out carries nothing; the guest's kernel keeps its addresses and routes."""
+        cable = self.cable(name)
+        if self._namespace is not None:
+            self._namespace.set_link(cable, up=up)
+
+    def usage(self) -> Usage:
+        channel = self.require_running()
+        with self._explained():
+            try:
+                said = channel.checked(FrameKind.READ, b"/proc/net/dev", answer_soon("the guest's counters"))
+            except OSError as error:
+                raise GuestError(f"guest {self.spec.name} has no counters", found=str(error)) from error
+        used = self.virtualiser.usage()
+        return Usage(used.cpu_s, used.rss_bytes, **traffic(said.decode(), {nic.name for nic in self.spec.nics}))
+
+    def clock_offset_ns(self) -> int:
+        with self._explained():
+            return self.require_running().clock_offset_ns(answer_soon("the guest's clock"))
+
+    @property
+    def sees_host_files(self) -> bool:
+        return self.spec.shares is not None
+
+    def host_pids(self) -> list[int]:
+        return [] if self._virtualiser is None else self._virtualiser.pids()
+
+    @property
+    def virtualiser(self) -> NamespaceProgram:
+        """The process that the guest's kernel runs in; GuestError when the guest is not running."""
+        self.require_running()
+        if self._virtualiser is None:
+            raise GuestError(f"guest {self.spec.name} is not running")
+        return self._virtualiser
+
+    def kill(self) -> None:
+        """End it at once; harmless again."""
+        self._close()
+
+    def stop(self, grace_s: float = STOP_S) -> None:
+        """End its programs, ask it to end, kill it."""
+        if self._channel is not None and self._channel.is_open:
+            for program in self._programs:
+                program.stop(min(grace_s, FAREWELL_S))
+            with suppress(GuestError, DeadlineExceeded):
+                self._channel.send(FrameKind.END, 0)
+                if self._virtualiser is not None:
+                    self._virtualiser.wait(Deadline.after(min(grace_s, FAREWELL_S), "the guest to end"))
+        self._close()
+
+    def _close(self) -> None:
+        for program in self._programs:
+            program.stop(0.0)
+        self._programs.clear()
+        if self._virtualiser is not None:
+            self._virtualiser.end()
+            self._virtualiser = None
+        self.resources.close()
+        self._channel, self._namespace = None, None
+        self.cables.clear()
+        self.taps.clear()
+
+    def require_running(self) -> Channel:
+        """The channel to its agent; GuestError when the guest is not running."""
+        if self._channel is None:
+            raise GuestError(f"guest {self.spec.name} is not running")
+        return self._channel
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Tell of a guest that has died what its console said last; a command that failed is none of that."""
+        try:
+            yield
+        except CommandFailed:
+            raise
+        except GuestError as error:
+            if self._channel is None or self._channel.is_open:
+                raise
+            status = None if self._virtualiser is None else self._virtualiser.poll()
+            raise GuestError(
+                f"guest {self.spec.name} has died",
+                expected="a running guest",
+                found=self._last_words() or f"exit status {status}, and nothing on its console",
+                log=self.console_log,
+            ) from error
+
+    def _last_words(self) -> str:
+        with suppress(OSError):
+            lines = self.console_log.read_text(errors="replace").strip().splitlines()
+            return " | ".join(lines[-CONSOLE_TAIL_LINES:])
+        return ""

@@ -1,0 +1,57 @@
+"""One thread that waits for the descriptors of all guests of this process and never blocks on any of them."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+Handler = Callable[[int], None]
+"""Called in the switchboard's thread with the epoll events of its descriptor; must not block."""
+
+
+class Switchboard:
+    """Handlers by descriptor.  Any thread may call; descriptors must not block when read or written."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        threading.Thread(target=self._run, name="switchboard", daemon=True).start()
+
+    def register(self, fd: int, events: int, handler: Handler) -> None:
+        """Call `handler` whenever one of these events holds."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, events)
+
+    def modify(self, fd: int, events: int) -> None:
+        """Wait for other events of a descriptor; harmless when it is not registered any more."""
+        with suppress(OSError, ValueError):
+            self._epoll.modify(fd, events)
+
+    def forget(self, fd: int) -> None:
+        """Call nothing for this descriptor any more; to be called before it is closed."""
+        self._handlers.pop(fd, None)
+        with suppress(OSError, ValueError):
+            self._epoll.unregister(fd)
+
+    def _run(self) -> None:
+        while True:
+            for fd, events in self._epoll.poll():
+                # A number that was closed and given out again meanwhile is asked once too often: harmless.
+                handler = self._handlers.get(fd)
+                if handler is not None:
+                    handler(events)
+
+
+_lock = threading.Lock()
+_boards: dict[int, Switchboard] = {}
+
+
+def switchboard() -> Switchboard:
+    """The switchboard of this process; a forked child gets one of its own."""
+    with _lock:
+        if os.getpid() not in _boards:
+            _boards[os.getpid()] = Switchboard()
+        return _boards[os.getpid()]

@@ -1,0 +1,122 @@
+#include "sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define FREEBIND_V6 78   /* IPV6_FREEBIND of linux/in6.h; musl comes without the kernel's headers */
+#define BPF_RETURN 0x06  /* BPF_RET | BPF_K of linux/bpf_common.h */
+#define NO_WAITING 0x04  /* GRND_INSECURE of linux/random.h, since Linux 5.6 */
+
+/* struct sock_filter and struct sock_fprog of linux/filter.h */
+struct filter_code {
+    uint16_t code;
+    uint8_t if_true, if_false;
+    uint32_t value;
+};
+
+struct filter {
+    uint16_t length;
+    const struct filter_code *codes;
+};
+
+static bool set_up(int fd, int kind, const struct address *address, uint16_t port)
+{
+    int reuses = kind == SOCK_STREAM, binds_freely = 1;
+    union socket_address at;
+    socklen_t size = address_with_port(address, port, &at);
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuses, sizeof reuses) != 0)
+        return false;
+    if (address->family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, FREEBIND_V6, &binds_freely, sizeof binds_freely) != 0)
+        return false;
+    return bind(fd, &at.any, size) == 0;
+}
+
+int bound_socket(int kind, const struct address *address, uint16_t port)
+{
+    int fd = socket(address->family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && !set_up(fd, kind, address, port)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+void reset(int fd)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(fd);
+}
+
+bool deafen(int fd)
+{
+    static const struct filter_code KEEP_NOTHING = {.code = BPF_RETURN, .value = 0};
+    struct filter filter = {.length = 1, .codes = &KEEP_NOTHING};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
+}
+
+void undeafen(int fd)
+{
+    int unused = 0;
+    setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused); // fails when there is none
+}
+
+enum reason reason_of(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return REASON_REFUSED;
+    case ETIMEDOUT:
+        return REASON_SILENT;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENETDOWN:
+        return REASON_UNREACHABLE;
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+        return REASON_RESET;
+    default:
+        return REASON_LOCAL;
+    }
+}
+
+bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+uint64_t file_limit(void)
+{
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+bool random_bytes(void *to, uint32_t size)
+{
+    if (getrandom(to, size, GRND_NONBLOCK) == size || getrandom(to, size, NO_WAITING) == size)
+        return true;
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC); // an old kernel, early after its start
+    bool is_read = fd >= 0 && read(fd, to, size) == size;
+    if (fd >= 0)
+        close(fd);
+    return is_read;
+}

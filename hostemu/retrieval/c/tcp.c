@@ -1,0 +1,351 @@
+/* Terminals over TCP: a listening socket each, and a connection for every caller.  As terminal_tcp.py and link.py.
+
+   When off: no listening socket (the host refuses), or one to which the kernel hands nothing (silence). */
+
+#define _GNU_SOURCE // accept4
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "farm.h"
+
+#define ACCEPT_BACKLOG 32
+#define MAX_CONNECTIONS 32             /* open ones of a terminal; the oldest is given up for a new one */
+#define MAX_UNREAD_BYTES (64 * 1024)   /* what a peer may leave unread before it is given up */
+#define MAX_QUEUED (ACCEPT_BACKLOG + 1) /* connections that the kernel makes before any is accepted */
+
+/* A caller's connection, and the exchange on it. */
+struct connection {
+    struct timer timer; /* first, so that one is the other */
+    struct connection *next;
+    struct terminal *terminal;
+    struct frame_reader reader;
+    uint8_t *unread; /* what the peer has not taken yet, on the heap */
+    uint32_t unread_bytes;
+    int fd;
+    struct session session;
+    bool is_over; /* refused; what else the peer sends is discarded */
+    bool is_starved; /* there was no memory for what the peer does not take */
+};
+
+/* Connections from before the terminal went off silently. */
+struct cut_off {
+    int count;
+    int fds[];
+};
+
+/* What it holds is gone; the descriptor stays open. */
+static void connection_free(struct connection *connection)
+{
+    struct connection **at = &connection->terminal->connections;
+    while (*at != connection)
+        at = &(*at)->next;
+    *at = connection->next;
+    reactor_cancel(connection->terminal->farm->reactor, &connection->timer);
+    frame_reader_free(&connection->reader);
+    free(connection->unread);
+    free(connection);
+}
+
+static void connection_close(struct connection *connection)
+{
+    int fd = connection->fd;
+    reactor_forget(connection->terminal->farm->reactor, fd);
+    connection_free(connection);
+    reset(fd);
+}
+
+/* Returns the bytes that the kernel took; on a dead connection all of them, into the void. */
+static size_t try_send(int fd, const uint8_t *data, size_t size)
+{
+    ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN ? 0 : size;
+}
+
+static void keep_unread(struct connection *connection, const uint8_t *data, size_t size)
+{
+    uint8_t *larger = realloc(connection->unread, connection->unread_bytes + size);
+    if (larger == NULL) {
+        connection->is_starved = true;
+        return;
+    }
+    memcpy(larger + connection->unread_bytes, data, size);
+    connection->unread = larger;
+    connection->unread_bytes += size;
+}
+
+static void connection_send(struct connection *connection, const uint8_t *data, size_t size)
+{
+    size_t sent = connection->unread_bytes > 0 ? 0 : try_send(connection->fd, data, size);
+    if (sent == size)
+        return;
+    if (connection->unread_bytes == 0)
+        reactor_modify(connection->terminal->farm->reactor, connection->fd, EPOLLIN | EPOLLOUT);
+    keep_unread(connection, data + sent, size - sent);
+}
+
+/* Says that no more will come, once everything has been sent. */
+static void shut_if_sent(const struct connection *connection)
+{
+    if (connection->is_over && connection->unread_bytes == 0)
+        shutdown(connection->fd, SHUT_WR);
+}
+
+static void connection_flush(struct connection *connection)
+{
+    size_t sent = try_send(connection->fd, connection->unread, connection->unread_bytes);
+    connection->unread_bytes -= sent;
+    memmove(connection->unread, connection->unread + sent, connection->unread_bytes);
+    if (connection->unread_bytes > 0)
+        return;
+    free(connection->unread);
+    connection->unread = NULL;
+    reactor_modify(connection->terminal->farm->reactor, connection->fd, EPOLLIN);
+    shut_if_sent(connection);
+}
+
+static void act(struct connection *connection, struct doing doing)
+{
+    struct farm *farm = connection->terminal->farm;
+    if (doing.frame_bytes > 0)
+        connection_send(connection, farm->frame, doing.frame_bytes);
+    farm_count(farm, &doing);
+    if (doing.refused != REASON_NONE) {
+        // The caller has until the time-out to read the refusal.
+        connection->is_over = true;
+        shut_if_sent(connection);
+    }
+}
+
+/* Refuses what is unfinished, and closes. */
+static void give_up(struct connection *connection, enum reason reason)
+{
+    act(connection, session_broken(&connection->session, reason, connection->terminal->farm->frame));
+    connection_close(connection);
+}
+
+static void timed_out(struct timer *timer)
+{
+    give_up((struct connection *)timer, REASON_TIMEOUT);
+}
+
+/* Gives a peer up that takes nothing.  Returns whether it is still there. */
+static bool takes_answers(struct connection *connection)
+{
+    if (!connection->is_starved && connection->unread_bytes <= MAX_UNREAD_BYTES)
+        return true;
+    give_up(connection, connection->is_starved ? REASON_LOCAL : REASON_TIMEOUT);
+    return false;
+}
+
+static void connection_received(struct connection *connection, struct bytes data)
+{
+    uint8_t *frame = connection->terminal->farm->frame;
+    struct frames frames;
+    struct message message;
+    if (connection->is_over)
+        return;
+    enum reason wrong = frames_open(&frames, &connection->reader, data);
+    if (wrong != REASON_NONE) {
+        act(connection, session_broken(&connection->session, wrong, frame));
+        return;
+    }
+    struct device device = device_of(connection->terminal);
+    while (frames_next(&frames, &message)) {
+        act(connection, session_receive(&connection->session, &device, &message, frame));
+        if (!takes_answers(connection))
+            break;
+    }
+    frames_close(&frames);
+}
+
+static void connection_read(struct connection *connection)
+{
+    struct farm *farm = connection->terminal->farm;
+    ssize_t size = recv(connection->fd, farm->received, RECEIVE_BYTES, 0);
+    if (size > 0)
+        connection_received(connection, (struct bytes){farm->received, size});
+    else if (size == 0)
+        give_up(connection, connection->reader.rest != NULL ? REASON_TRUNCATED : REASON_RESET);
+    else if (errno != EAGAIN)
+        give_up(connection, reason_of(errno));
+}
+
+static void connection_ready(void *owner, uint32_t mask)
+{
+    struct connection *connection = owner;
+    if (mask & EPOLLOUT && connection->unread_bytes > 0)
+        connection_flush(connection);
+    if (mask & ~EPOLLOUT)
+        connection_read(connection);
+}
+
+static struct connection *new_connection(struct terminal *terminal, int fd)
+{
+    struct reactor *reactor = terminal->farm->reactor;
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL || !farm_session(&connection->session) ||
+        !reactor_call_at(reactor, &connection->timer, monotonic_ns() + terminal->farm->config.peer_timeout_ns,
+                         timed_out)) {
+        free(connection);
+        return NULL;
+    }
+    if (!reactor_watch(reactor, fd, EPOLLIN, connection_ready, connection)) {
+        reactor_cancel(reactor, &connection->timer);
+        free(connection);
+        return NULL;
+    }
+    connection->terminal = terminal;
+    connection->fd = fd;
+    return connection;
+}
+
+/* Where the next connection goes, once there is room. */
+static struct connection **end_of_connections(struct terminal *terminal)
+{
+    int count = 0;
+    struct connection **end = &terminal->connections;
+    for (; *end != NULL; end = &(*end)->next)
+        count++;
+    if (count < MAX_CONNECTIONS)
+        return end;
+    give_up(terminal->connections, REASON_LOCAL);
+    return end_of_connections(terminal);
+}
+
+static void accept_caller(void *owner, uint32_t mask)
+{
+    struct terminal *terminal = owner;
+    struct farm *farm = terminal->farm;
+    (void)mask;
+    int fd = accept4(terminal->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (is_shortage(errno))
+            farm_turn_away(farm, terminal->fd);
+        return;
+    }
+    struct connection **end = end_of_connections(terminal);
+    *end = new_connection(terminal, fd);
+    if (*end != NULL) {
+        farm->connections++;
+    } else {
+        reset(fd);
+        farm->refusals[REASON_LOCAL]++;
+    }
+}
+
+static bool start_listening(struct terminal *terminal, bool is_deaf)
+{
+    terminal->fd = terminal_bind(terminal, SOCK_STREAM);
+    return terminal->fd >= 0 && (!is_deaf || deafen(terminal->fd)) && listen(terminal->fd, ACCEPT_BACKLOG) == 0 &&
+           reactor_watch(terminal->farm->reactor, terminal->fd, EPOLLIN, accept_caller, terminal);
+}
+
+/* Makes room for what is to be cut off.  Without memory for it, the terminal's callers learn that it is gone. */
+static struct cut_off *room_for_cut_off(struct terminal *terminal, int more)
+{
+    struct cut_off *old = terminal->cut_off;
+    int count = old == NULL ? 0 : old->count;
+    struct cut_off *larger = realloc(old, sizeof *larger + (count + more) * sizeof *larger->fds);
+    if (larger != NULL) {
+        larger->count = count;
+        terminal->cut_off = larger;
+    }
+    return larger;
+}
+
+/* Cuts off connections that the kernel has made, and nobody has accepted. */
+static void cut_off_queued(struct terminal *terminal)
+{
+    for (int left = MAX_QUEUED; left > 0; left--) {
+        int fd = accept4(terminal->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
+        struct cut_off *cut_off = room_for_cut_off(terminal, 1);
+        if (cut_off != NULL)
+            cut_off->fds[cut_off->count++] = fd;
+        else
+            reset(fd);
+    }
+}
+
+static void reset_cut_off(struct terminal *terminal)
+{
+    for (int i = 0; terminal->cut_off != NULL && i < terminal->cut_off->count; i++)
+        reset(terminal->cut_off->fds[i]);
+    free(terminal->cut_off);
+    terminal->cut_off = NULL;
+}
+
+/* First the listener goes deaf, so that no connection can be added while the others follow. */
+static bool fall_silent(struct terminal *terminal)
+{
+    if (!deafen(terminal->fd))
+        return false;
+    while (terminal->connections != NULL) {
+        struct connection *connection = terminal->connections;
+        struct cut_off *cut_off = room_for_cut_off(terminal, 1);
+        if (cut_off == NULL) {
+            connection_close(connection);
+            continue;
+        }
+        cut_off->fds[cut_off->count++] = connection->fd;
+        reactor_unwatch(terminal->farm->reactor, connection->fd);
+        connection_free(connection);
+    }
+    cut_off_queued(terminal);
+    for (int i = 0; terminal->cut_off != NULL && i < terminal->cut_off->count; i++)
+        if (!deafen(terminal->cut_off->fds[i]))
+            return false;
+    return true;
+}
+
+/* Connections from before the off time are unknown to a terminal that has just started. */
+static void wake(struct terminal *terminal)
+{
+    cut_off_queued(terminal);
+    reset_cut_off(terminal);
+    undeafen(terminal->fd);
+}
+
+static void tcp_close(struct terminal *terminal)
+{
+    while (terminal->connections != NULL)
+        connection_close(terminal->connections);
+    reset_cut_off(terminal);
+    if (terminal->fd >= 0) {
+        reactor_forget(terminal->farm->reactor, terminal->fd);
+        close(terminal->fd);
+        terminal->fd = -1;
+    }
+}
+
+static bool tcp_switch(struct terminal *terminal, bool is_on)
+{
+    terminal->is_on = is_on;
+    if (!terminal->farm->config.is_silent_when_off) {
+        if (is_on)
+            return start_listening(terminal, false);
+        tcp_close(terminal);
+        return true;
+    }
+    if (terminal->fd < 0)
+        return start_listening(terminal, !is_on);
+    if (!is_on)
+        return fall_silent(terminal);
+    wake(terminal);
+    return true;
+}
+
+static void tcp_expire(struct terminal *terminal, int64_t now_ns)
+{
+    (void)terminal;
+    (void)now_ns; // every connection has a timer of its own
+}
+
+const struct transport_calls TCP_CALLS = {tcp_switch, tcp_expire, tcp_close};
