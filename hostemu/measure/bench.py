@@ -18,6 +18,9 @@ from hostemu.measure.definition import Figure
 
 AnyFigure = TypeVar("AnyFigure", bound=Figure)
 
+CAMPAIGN_LIMITS = ("the campaign's limit", "the time that the campaign allows")
+"""How the reason begins that ended a search or ramp which could have gone further."""
+
 GUEST_ADDRESS, HOST_ADDRESS = "10.0.0.2", "10.0.0.1"
 GUEST_MAC, HOST_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"
 NIC = "eth0"

@@ -62,7 +62,9 @@ def _send(sock: socket.socket, request: bytes, address: str) -> None:
 
 def _take(sock: socket.socket, identifier: int, patience_s: float, missing: dict[str, None], found: set[str]) -> None:
     """Take in the answers that are there, or the first that comes within `patience_s`."""
-    while select.select([sock], [], [], patience_s)[0]:
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    while poller.poll(patience_s * 1000):
         packet, (source, _) = sock.recvfrom(2048)
         message = packet[(packet[0] & 0xF) * 4 :]
         if len(message) >= _HEADER.size:

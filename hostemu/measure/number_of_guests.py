@@ -9,162 +9,131 @@ The guests are left to the lab, which ends with them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from hostemu.base.deadline import Deadline
-from hostemu.base.errors import HostemuError
-from hostemu.base.units import parse_size_bytes
-from hostemu.gine import Engine, Network
+from hostemu.base.errors import HostemuError, RunError
+from hostemu.gine import Engine, Network, Port, Router
 from hostemu.guests.api import Guest, NicSpec
 from hostemu.lab import NetNamespace
 from hostemu.measure.bench import NIC, Bench, Once, Sample
 from hostemu.measure.definition import Guests
 from hostemu.measure.host_end import HostEnd
 from hostemu.measure.memory_count import Counter, available_bytes
+from hostemu.measure.ramp import Budget, Ramp
 from hostemu.measure.wiring import open_end
 
-HOST_ADDRESS, HOST_MAC = "10.64.0.1", "02:00:01:00:00:00"
-FIRST_GUEST = IPv4Address("10.64.0.2")
-PREFIX_LENGTH = 16
+LINKS = IPv4Address("10.64.0.0")
+"""A /30 per host: network, router, host, broadcast."""
+
 COMMAND_S = 10.0
 ECHO_S = 30.0
-RECOUNT_GROWTH = 1.25
-"""All guests are counted anew when there are so many times as many as at the last count."""
 
 
-@dataclass(frozen=True)
-class Budget:
-    """limit: bytes that guests may use.  floor: bytes that must stay available on the machine.  name: for people."""
+class GuestCrew:
+    """Guests of the bench's backend, each with a NIC of its own.  at_first: bytes available before the first."""
 
-    limit_bytes: int
-    floor_bytes: int
-    name: str
+    def __init__(self, bench: Bench, settings: Guests, at_first: int) -> None:
+        self.guests: list[Guest] = []
+        self._bench = bench
+        self._settings = settings
+        self._at_first = at_first
+        self._counter = Counter()
 
-    @staticmethod
-    def of(parameters: dict[str, str | float], available: int, safe_share: float) -> Budget:
-        """The budget of a cell on a machine with so many bytes available."""
-        floor = round(available * (1 - safe_share))
-        if "budget" in parameters:
-            text = str(parameters["budget"])
-            return Budget(parse_size_bytes(text), floor, f"the budget of {text}")
-        share = float(parameters["share"])
-        return Budget(round(available * share), floor, f"{share:.0%} of the machine's available memory")
+    def start(self, count: int) -> str:
+        """Start them together, then wait for each; the first that fails is the last that is tried."""
+        begun: list[Guest] = []
+        trouble = ""
+        for number in range(len(self.guests), len(self.guests) + count):
+            guest = self._create(number)
+            trouble = _trouble(guest.start, self._patience(guest), f"guest {number + 1} could not be started")
+            if trouble:
+                break
+            begun.append(guest)
+        for guest in begun:
+            late = _trouble(guest.wait_ready, self._patience(guest), f"{guest.spec.name} did not answer")
+            trouble = trouble or late
+            if not late:
+                self.guests.append(guest)
+                self._counter.add(guest.host_pids())
+        return trouble
 
+    def _create(self, number: int) -> Guest:
+        spec = self._bench.spec(f"guest-{number}", self._settings.memory_bytes, (Link(number + 1).nic(),))
+        return self._bench.backend.create(spec, self._bench.folder / spec.name)
 
-@dataclass
-class Ramp:
-    """Guests that run so far, and what they use.  ended_by: why no further ones were started."""
+    def _patience(self, guest: Guest) -> Deadline:
+        return Deadline.after(self._settings.start_ns / 1e9, f"guest {guest.spec.name} to answer")
 
-    bench: Bench
-    settings: Guests
-    budget: Budget
-    at_first: int
-    guests: list[Guest] = field(default_factory=list)
-    ended_by: str = ""
-    _counter: Counter = field(default_factory=Counter)
-    _recounted_at: int = 0
-
-    def climb(self, deadline: Deadline) -> None:
-        """Start guests until it ends."""
-        while not self.ended_by:
-            number = self._room(deadline)
-            if number:
-                self._start(number)
-                self.bench.note(f"{len(self.guests)} guests, {self.used_bytes() / 2**20:.0f} MiB")
+    def running(self) -> int:
+        """How many run."""
+        return len(self.guests)
 
     def used_bytes(self) -> int:
-        """What the guests use."""
+        """What their processes take; what the machine has less than at first, where they have none."""
         counted = self._counter.total
-        return counted.total if counted.processes else max(0, self.at_first - available_bytes())
+        return counted.total if counted.processes else max(0, self._at_first - available_bytes())
 
     def recount(self) -> None:
-        """Count all guests anew: they grow, and what they share is divided among more of them."""
+        """Count all of them anew; those that have died are left out."""
         self._counter = Counter()
         for guest in self.guests:
             with suppress(HostemuError):
                 self._counter.add(guest.host_pids())
-        self._recounted_at = len(self.guests)
 
-    def _room(self, deadline: Deadline) -> int:
-        """How many guests to start next; 0 when that is the end, which is noted."""
-        running = len(self.guests)
-        if running >= self.settings.at_most:
-            self.ended_by = f"the campaign's limit of {self.settings.at_most} guests"
-        elif not deadline.left_s():
-            self.ended_by = "the time that the campaign allows"
-        elif not running:
-            return 1
-        else:
-            return self._fitting()
-        return 0
-
-    def _fitting(self) -> int:
-        """As many more as fit, judged by the mean of those that run, but not too many at a time."""
-        running = len(self.guests)
-        if running >= self._recounted_at * RECOUNT_GROWTH or self._left() < 1:
-            self.recount()
-        left = min(self._left(), self.settings.at_a_time, self.settings.at_most - running)
-        if left < 1:
-            self.ended_by = self.budget.name
-        elif (available_bytes() - self.budget.floor_bytes) / max(1.0, self._each()) < left:
-            self.ended_by = "the share of the machine's memory that is safe to use"
-            left = 0
-        return max(0, int(left))
-
-    def _each(self) -> float:
-        return self.used_bytes() / max(1, len(self.guests))
-
-    def _left(self) -> float:
-        """How many more guests fit into the budget."""
-        return (self.budget.limit_bytes - self.used_bytes()) / max(1.0, self._each())
-
-    def _start(self, number: int) -> None:
-        """Start some guests together; the first that fails ends the ramp."""
-        begun = [self._create(len(self.guests) + at) for at in range(number)]
-        for at, guest in enumerate(begun):
-            name = guest.spec.name
-            try:
-                deadline = Deadline.after(self.settings.start_ns / 1e9, f"guest {name} to start")
-                guest.start(deadline)
-            except (HostemuError, OSError) as error:
-                self.ended_by = f"guest {len(self.guests) + at + 1} could not be started: {_in_a_line(error)}"
-                begun = begun[:at]
-                break
-        for guest in begun:
-            try:
-                guest.wait_ready(Deadline.after(self.settings.start_ns / 1e9, f"an answer from {guest.spec.name}"))
-                self._counter.add(guest.host_pids())
-                self.guests.append(guest)
-            except (HostemuError, OSError) as error:
-                self.ended_by = self.ended_by or f"guest {len(self.guests) + 1} did not answer: {_in_a_line(error)}"
-
-    def _create(self, number: int) -> Guest:
-        spec = self.bench.spec(f"guest-{number}", self.settings.memory_bytes, (guest_nic(number),))
-        return self.bench.backend.create(spec, self.bench.folder / spec.name)
+    def available_bytes(self) -> int:
+        """What the machine could still give."""
+        return available_bytes()
 
 
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _trouble(step: Callable[[Deadline], None], deadline: Deadline, what: str) -> str:
+    """Take a step in the life of a guest; what went wrong, in a line."""
+    try:
+        step(deadline)
+    except (HostemuError, OSError) as error:
+        return f"{what}: {' '.join(str(error).split())}"
+    return ""
 
 
-def guest_address(number: int) -> str:
-    """The address of guest `number`, from 0."""
-    return str(FIRST_GUEST + number)
+@dataclass(frozen=True)
+class Link:
+    """Addresses of host number 0, 1, … on its own line to the router; everybody knows who is at the other end."""
 
+    number: int
 
-def guest_mac(number: int) -> str:
-    """The MAC address of guest `number`."""
-    octets = (2, 0, *(number + 1).to_bytes(4, "big"))
-    return ":".join(f"{octet:02x}" for octet in octets)
+    @property
+    def address(self) -> str:
+        """The host's."""
+        return str(LINKS + 4 * self.number + 2)
 
+    @property
+    def gateway(self) -> str:
+        """The router's."""
+        return str(LINKS + 4 * self.number + 1)
 
-def guest_nic(number: int) -> NicSpec:
-    """A NIC in one network with the host, which it knows: nobody has to ask for MAC addresses."""
-    address = f"{guest_address(number)}/{PREFIX_LENGTH}"
-    return NicSpec(NIC, guest_mac(number), addresses=(address,), neighbours=((HOST_ADDRESS, HOST_MAC),))
+    def mac(self, kind: int) -> str:
+        """The MAC address of the host (0) or of the router (1) on this line."""
+        octets = (2, kind, *self.number.to_bytes(4, "big"))
+        return ":".join(f"{octet:02x}" for octet in octets)
+
+    def nic(self) -> NicSpec:
+        """The host's NIC."""
+        return NicSpec(
+            NIC,
+            self.mac(0),
+            addresses=(f"{self.address}/30",),
+            routes=(("0.0.0.0/0", self.gateway),),
+            neighbours=((self.gateway, self.mac(1)),),
+        )
+
+    def connect(self, network: Network, router: Router, port: Port) -> None:
+        """Join the host's port with the router."""
+        line = network.connect(port, router)
+        router.interface(line, mac=self.mac(1), addresses=(f"{self.gateway}/30",))
+        router.neighbour(self.address, self.mac(0))
 
 
 @contextmanager
@@ -175,15 +144,19 @@ def opened(bench: Bench) -> Iterator[Once]:
 
 def _measure(bench: Bench, settings: Guests) -> Sample:
     available = available_bytes()
-    ramp = Ramp(bench, settings, Budget.of(dict(bench.parameters), available, settings.safe_share), available)
+    budget = Budget.of(dict(bench.parameters), available, settings.safe_share)
+    crew = GuestCrew(bench, settings, available)
+    ramp = Ramp(crew, budget, settings.at_a_time, settings.at_most, bench.note)
     began_s = time.monotonic()
     ramp.climb(bench.patience("the ramp"))
-    climbed_s = time.monotonic() - began_s
-    ramp.recount()
-    used, after = ramp.used_bytes(), available_bytes()
-    bench.note(f"asking {len(ramp.guests)} guests")
-    obeying, answering = _obeying(ramp.guests), _answering(bench, ramp.guests)
-    count = max(1, len(ramp.guests))
+    climbed_s, count = time.monotonic() - began_s, crew.running()
+    if not count:
+        raise RunError("not even one guest runs", found=ramp.ended_by)
+    crew.recount()
+    used, after = crew.used_bytes(), available_bytes()
+    bench.note(f"asking {count} guests")
+    obeying, answering = _obeying(crew.guests), _answering(bench, crew.guests)
+    names = {guest.spec.name for guest in crew.guests}
     values = {
         "guests": float(len(obeying & answering)),
         "guest_bytes": used / count,
@@ -192,11 +165,11 @@ def _measure(bench: Bench, settings: Guests) -> Sample:
     }
     raw = {
         "ended_by": ramp.ended_by,
-        "started": len(ramp.guests),
-        "silent_to_commands": sorted({guest.spec.name for guest in ramp.guests} - obeying),
-        "silent_to_ping": sorted({guest.spec.name for guest in ramp.guests} - answering),
+        "started": count,
+        "silent_to_commands": sorted(names - obeying),
+        "silent_to_ping": sorted(names - answering),
         "used_bytes": used,
-        "budget_bytes": ramp.budget.limit_bytes,
+        "budget_bytes": budget.limit_bytes,
     }
     return Sample(values, raw)
 
@@ -212,19 +185,17 @@ def _obeying(guests: list[Guest]) -> set[str]:
 
 
 def _answering(bench: Bench, guests: list[Guest]) -> set[str]:
-    """The guests that answer to a ping, all of them on one switch with the host."""
+    """The guests that answer to a ping of the host's, through a router."""
     with ExitStack() as stack:
         namespace = stack.enter_context(NetNamespace())
-        neighbours = tuple((guest_address(at), guest_mac(at)) for at in range(len(guests)))
-        far = NicSpec(NIC, HOST_MAC, addresses=(f"{HOST_ADDRESS}/{PREFIX_LENGTH}",), neighbours=neighbours)
         network = Network(bench.seed)
-        switch = network.switch("switch")
-        network.connect(network.port("host", open_end(namespace, far)), switch)
+        router = network.router("router")
+        Link(0).connect(network, router, network.port("host", open_end(namespace, Link(0).nic())))
         names = {}
-        for guest in guests:
-            with suppress(HostemuError):
-                network.connect(network.port(guest.spec.name, guest.nic_fd(NIC)), switch)
-                names[guest.spec.nics[0].addresses[0].partition("/")[0]] = guest.spec.name
+        for number, guest in enumerate(guests, start=1):
+            with suppress(HostemuError):  # a guest that has died since
+                Link(number).connect(network, router, network.port(guest.spec.name, guest.nic_fd(NIC)))
+                names[Link(number).address] = guest.spec.name
         stack.enter_context(Engine(network))
-        host = HostEnd(namespace, HOST_ADDRESS, bench.folder)
+        host = HostEnd(namespace, Link(0).address, bench.folder)
         return {names[address] for address in host.answering(names, Deadline.after(ECHO_S, "echoes"))}

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import HostemuError, HostError, RunError
-from hostemu.measure.bench import Bench, FarmPlan, Once, Sample
+from hostemu.measure.bench import CAMPAIGN_LIMITS, Bench, FarmPlan, Once, Sample
 from hostemu.measure.definition import Terminals
 from hostemu.measure.wiring import GINE, Wanted, joined
 
@@ -43,7 +43,7 @@ def _measure(bench: Bench, settings: Terminals) -> Sample:
     failed = {count: why for count, why in tried.items() if why}
     if not found:
         raise RunError("not even one terminal runs in a guest", found=failed[min(failed)])
-    ended_by = failed[min(failed)] if failed else f"the campaign's limit of {settings.at_most} terminals"
+    ended_by = failed[min(failed)] if failed else f"{CAMPAIGN_LIMITS[0]} of {settings.at_most} terminals"
     return Sample({"terminals": float(found)}, {"ended_by": ended_by, "tried": {str(k): v for k, v in tried.items()}})
 
 

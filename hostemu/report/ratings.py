@@ -33,7 +33,7 @@ class Rule:
     def text(self) -> str:
         """The rule in words."""
         sign = "≤" if self.less_is_better else "≥"
-        marks = ", ".join(f"{m} {sign} {v:g}" for m, v in zip((BEST, GOOD, FAIR), self.limits, strict=True))
+        marks = ", ".join(f"{m} {sign} {v:.3g}" for m, v in zip((BEST, GOOD, FAIR), self.limits, strict=True))
         return f"{self.figure}: {marks}"
 
 

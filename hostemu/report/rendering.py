@@ -28,12 +28,12 @@ class _Footnotes:
         return [f"[{number}] {text}" for text, number in self._texts.items()]
 
 
-def _cell(cell: JSON, row: str, notes: _Footnotes) -> str:
+def _cell(cell: JSON, notes: _Footnotes) -> str:
     match cell["is"]:
         case "published":
             return SCALES[cell["unit"]].text(cell["value"]) if cell["unit"] else f"{cell['value']:g}"
         case "measured":
-            marks = "".join(notes.mark(f"{row}: {warning}") for warning in cell["warnings"])
+            marks = "".join(notes.mark(warning) for warning in cell["warnings"])
             return f"{cell['text']} {marks}".strip()
         case "reason":
             return f"– {notes.mark(cell['text'])}"
@@ -53,7 +53,7 @@ def _rating(cell: JSON) -> str:
 def _laid_out(table: TableData) -> tuple[list[list[str]], list[str]]:
     """Rows of texts, and notes with footnotes."""
     footnotes = _Footnotes()
-    rows = [[name, *(_cell(cell, name, footnotes) for cell in cells)] for name, cells in table.rows]
+    rows = [[name, *(_cell(cell, footnotes) for cell in cells)] for name, cells in table.rows]
     return rows, [*table.notes, *footnotes.lines()]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hostemu.base.units import parse_size_bytes
+from hostemu.measure.bench import CAMPAIGN_LIMITS
 from hostemu.measure.definition import BARE_HOST
 from hostemu.measure.plan import LOOPBACK
 from hostemu.report import published
@@ -15,6 +16,7 @@ JSON = dict[str, Any]
 REFERENCES = ("netns", BARE_HOST)
 """Measured beside the thesis' backends, to compare with."""
 
+NOT_PART = "not part of this campaign"
 NO_PROCESSES = "a guest without processes of its own: see its marginal cost"
 
 
@@ -31,6 +33,14 @@ class Results:
                 found: JSON = cell
                 return found
         return None
+
+    def lacks(self, figure: str, backend: str) -> bool:
+        """Whether the campaign measures a figure, but not of this backend."""
+        return bool(self.settings(figure)) and backend not in self._summary["backends"]
+
+    def is_limited(self, cell: JSON) -> bool:
+        """Whether a limit of the campaign's own ended one of its ramps: the figure is at least what was measured."""
+        return any(note.startswith(CAMPAIGN_LIMITS) for note in cell["notes"])
 
     def settings(self, figure: str) -> JSON:
         """How the campaign measures a figure; empty when it does not."""
@@ -61,7 +71,9 @@ class Results:
         """The budgets that guests are counted in: for people, and as a cell's parameters."""
         settings = self.settings("guests")
         named: list[tuple[str, JSON]] = [(text, {"budget": text}) for text in settings.get("budgets", ())]
-        return named + [(f"{share:.0%} of this machine", {"share": share}) for share in settings.get("shares", ())]
+        return named + [
+            (f"{100 * share:g} % of this machine", {"share": share}) for share in settings.get("shares", ())
+        ]
 
     def notes(self, backend: str, parameters: JSON) -> list[str]:
         """What ended the ramps of a backend."""

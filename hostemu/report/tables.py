@@ -4,7 +4,8 @@ A table is plain data: title, headings, rows of cells, notes.  A cell says what 
 
     {"is": "published", "value": 376424000.0, "unit": "bit/s"}
     {"is": "measured", "mean": …, "half_width_95": …, "n": 10, "unit": "bit/s", "warnings": […], "text": "…",
-     "instead": None}                     or the name of the program that measured in place of the thesis'
+     "at_least": false,                   whether the campaign's own limit ended the measurement
+     "instead": null}                     or the name of the program that measured in place of the thesis'
     {"is": "reason", "text": "why there is no figure"}
     {"is": "ratio", "value": 1.9}         measured / published
     {"is": "rating", "measured": "◎", "published": "△", "printed": "×"}
@@ -22,7 +23,7 @@ from hostemu.measure.definition import BARE_HOST
 from hostemu.report import published
 from hostemu.report.figures import SCALES, half_width, mean_text
 from hostemu.report.ratings import RULES
-from hostemu.report.results import NO_PROCESSES, Results
+from hostemu.report.results import NO_PROCESSES, NOT_PART, Results
 
 JSON = dict[str, Any]
 
@@ -73,7 +74,7 @@ def _measured(results: Results, figure: str, backend: str, quantity: str, **para
     """What was measured, or why nothing was; nothing where the campaign has no such cell."""
     cell = results.cell(figure, backend, **parameters)
     if cell is None:
-        return NOTHING
+        return {"is": "reason", "text": NOT_PART} if results.lacks(figure, backend) else NOTHING
     instead = quantity.replace("iperf_", "iperf3_")
     name = quantity if quantity in cell["quantities"] else instead
     found = cell["quantities"].get(name)
@@ -81,6 +82,7 @@ def _measured(results: Results, figure: str, backend: str, quantity: str, **para
         return {"is": "reason", "text": cell["reason"] or NO_PROCESSES}
     warnings = [*found["warnings"], *cell["warnings"]]
     program = None if name == quantity else name.partition("_")[0]
+    at_least = name == figure and results.is_limited(cell)
     return {
         "is": "measured",
         "mean": found["mean"],
@@ -88,7 +90,8 @@ def _measured(results: Results, figure: str, backend: str, quantity: str, **para
         "n": found["n"],
         "unit": found["unit"],
         "warnings": warnings,
-        "text": f"{mean_text(found)} (n={found['n']})" + ("" if program is None else f" by {program}"),
+        "text": f"{'≥ ' if at_least else ''}{mean_text(found)} (n={found['n']}){f' by {program}' if program else ''}",
+        "at_least": at_least,
         "instead": program,
     }
 
