@@ -66,17 +66,19 @@ def image_for(spec: GuestSpec, modules: Sequence[Path] = ()) -> Path:
 
     Raises InputError for a program that cannot be taken, HostError when the agent cannot be compiled.
     """
-    return _image(spec.programs, tuple(sorted(spec.files.items())), tuple(modules))
+    return _image(spec.shell, spec.programs, tuple(sorted(spec.files.items())), tuple(modules))
 
 
 @lru_cache(maxsize=64)
-def _image(programs: tuple[str, ...], files: tuple[tuple[str, Path], ...], modules: tuple[Path, ...]) -> Path:
+def _image(
+    shell: bool, programs: tuple[str, ...], files: tuple[tuple[str, Path], ...], modules: tuple[Path, ...]
+) -> Path:
     """As image_for; a run starts hundreds of guests with the same image."""
     wanted = {f"/bin/{Path(name).name}": find_program(name) for name in programs} | dict(files)
     if AGENT in wanted:
         raise InputError(f"a guest's {AGENT} is its agent", expected="another path", found=str(wanted[AGENT]))
     asked = [entry for item in sorted(wanted.items()) for entry in _program(*item)]
-    archive = cpio(_once([*_system(), *asked, *_settings(), *_busybox(), *_modules(modules)]))
+    archive = cpio(_once([*_system(), *asked, *_settings(), *(_busybox() if shell else ()), *_modules(modules)]))
     path = cache_dir("images") / f"{hashlib.sha256(archive).hexdigest()[:16]}.cpio.gz"
     if not path.exists():
         with whole_file(path) as draft:
