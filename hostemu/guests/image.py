@@ -61,8 +61,10 @@ def agent_program() -> Path:
     return compiled("agent", sorted(NATIVE.glob("*.c")))
 
 
-def image_for(spec: GuestSpec, modules: Sequence[Path] = ()) -> Path:
-    """The image of a guest, from the cache when it was made before.  modules: of its kernel, in the order of loading.
+def image_for(spec: GuestSpec, modules: Sequence[tuple[str, bytes]] = ()) -> Path:
+    """The image of a guest, from the cache when it was made before.
+
+    modules: name and content of those of its kernel, in the order of loading.
 
     Raises InputError for a program that cannot be taken, HostError when the agent cannot be compiled.
     """
@@ -71,7 +73,10 @@ def image_for(spec: GuestSpec, modules: Sequence[Path] = ()) -> Path:
 
 @lru_cache(maxsize=64)
 def _image(
-    shell: bool, programs: tuple[str, ...], files: tuple[tuple[str, Path], ...], modules: tuple[Path, ...]
+    shell: bool,
+    programs: tuple[str, ...],
+    files: tuple[tuple[str, Path], ...],
+    modules: tuple[tuple[str, bytes], ...],
 ) -> Path:
     """As image_for; a run starts hundreds of guests with the same image."""
     wanted = {f"/bin/{Path(name).name}": find_program(name) for name in programs} | dict(files)
@@ -116,15 +121,14 @@ def find_program(name: str) -> Path:
     return Path(path)
 
 
-def _modules(modules: Sequence[Path]) -> Iterator[Entry]:
+def _modules(modules: Sequence[tuple[str, bytes]]) -> Iterator[Entry]:
     """Modules of the kernel, and the list by which the agent loads them."""
     if not modules:
         return
     yield Entry("modules", stat.S_IFDIR | 0o755)
-    names = [f"modules/{number:02}-{path.name}" for number, path in enumerate(modules)]
-    for name, path in zip(names, modules, strict=True):
-        yield Entry(name, stat.S_IFREG | 0o644, path.read_bytes())
-    yield Entry("modules/order", stat.S_IFREG | 0o644, "".join(f"/{name}\n" for name in names).encode())
+    for name, content in modules:
+        yield Entry(f"modules/{name}", stat.S_IFREG | 0o644, content)
+    yield Entry("modules/order", stat.S_IFREG | 0o644, "".join(f"/modules/{name}\n" for name, _ in modules).encode())
 
 
 def _system() -> Iterator[Entry]:

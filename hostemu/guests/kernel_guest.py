@@ -170,7 +170,7 @@ class KernelGuest(Guest):
                     path = f"/proc/sys/{name.replace('.', '/')}"
                     channel.checked(FrameKind.WRITE, strings(path) + value.encode(), deadline)
             try:
-                self._configure(RouteSocket(AgentEndpoint(channel)))
+                self._configure(RouteSocket(AgentEndpoint(channel)), deadline)
             except OSError as error:
                 raise GuestError(
                     f"the kernel of guest {self.spec.name} refuses a setting", found=str(error)
@@ -196,7 +196,7 @@ class KernelGuest(Guest):
                     hint="use a kernel that `hostemu kernel build` makes",
                 ) from error
 
-    def _configure(self, route: RouteSocket) -> None:
+    def _configure(self, route: RouteSocket, deadline: Deadline) -> None:
         """Name the NICs, found by their MAC addresses, and give them what the specification says."""
         route.request([set_link(1, up=True)])
         links = {link.mac: link.index for link in route.links()}
@@ -215,6 +215,8 @@ class KernelGuest(Guest):
                     local_prefixes=nic.local_prefixes,
                 )
             )
+        own = {nic.mac for nic in self.spec.nics}
+        deadline.wait_until(lambda: all(link.is_running for link in route.links() if link.mac in own))
 
     def spawn(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None

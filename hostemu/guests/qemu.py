@@ -15,6 +15,7 @@ from hostemu.guests.api import GuestSpec, Multicast, NicSpec, SwitchPort
 from hostemu.guests.booting import kernel_for
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest, answer_soon
+from hostemu.guests.kernel_modules import modules_for
 from hostemu.guests.qmp import Monitor
 from hostemu.guests.tsc import tsc_khz
 from hostemu.lab import NetNamespace
@@ -47,7 +48,8 @@ def boot(spec: GuestSpec, accelerator: str) -> list[str]:
     if khz is not None:
         # Else an emulated machine takes its counter for unreliable, and ticks 100 times a second instead.
         words += [f"tsc_early_khz={khz}", "tsc=reliable"]
-    return ["-kernel", str(kernel.path), "-initrd", str(image_for(spec)), "-append", " ".join(words)]
+    initrd = image_for(spec, modules_for(kernel, shares=spec.shares is not None))
+    return ["-kernel", str(kernel.path), "-initrd", str(initrd), "-append", " ".join(words)]
 
 
 def network(number: int, nic: NicSpec, taps: Mapping[str, str]) -> str:
