@@ -283,23 +283,8 @@ bool json_equals(struct json string, const char *text)
 static void repr_string(struct json value, struct text *text)
 {
     char *content = malloc(value.end - value.at);
-    if (content == NULL)
-        return;
-    size_t size = json_content(value, content);
-    char quote = memchr(content, '\'', size) != NULL && memchr(content, '"', size) == NULL ? '"' : '\'';
-    text_add(text, "%c", quote);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = content[i];
-        if (byte == quote || byte == '\\')
-            text_add(text, "\\%c", byte);
-        else if (byte == '\n' || byte == '\r' || byte == '\t')
-            text_add(text, "\\%c", byte == '\n' ? 'n' : byte == '\r' ? 'r' : 't');
-        else if (byte < 0x20 || byte == 0x7f)
-            text_add(text, "\\x%02x", byte);
-        else
-            text_put(text, content + i, 1);
-    }
-    text_add(text, "%c", quote);
+    if (content != NULL)
+        text_put_repr(text, content, json_content(value, content));
     free(content);
 }
 

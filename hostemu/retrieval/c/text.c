@@ -99,6 +99,30 @@ void text_put_json(struct text *text, const char *data, size_t size)
     text_add(text, "\"");
 }
 
+static void put_repr_byte(struct text *text, unsigned char byte, char quote)
+{
+    static const char ESCAPED[] = "\n\r\t", AS[] = "nrt";
+    const char *found = byte != 0 ? strchr(ESCAPED, byte) : NULL;
+    if (byte == quote || byte == '\\')
+        text_add(text, "\\%c", byte);
+    else if (found != NULL)
+        text_add(text, "\\%c", AS[found - ESCAPED]);
+    else if (byte < 0x20 || byte == 0x7f)
+        text_add(text, "\\x%02x", byte);
+    else
+        text_add(text, "%c", byte);
+}
+
+void text_put_repr(struct text *text, const char *data, size_t size)
+{
+    bool prefers_double = memchr(data, '\'', size) != NULL && memchr(data, '"', size) == NULL;
+    char quote = prefers_double ? '"' : '\'';
+    text_add(text, "%c", quote);
+    for (size_t i = 0; i < size; i++)
+        put_repr_byte(text, data[i], quote);
+    text_add(text, "%c", quote);
+}
+
 const char *failure_name(enum failure_kind kind)
 {
     switch (kind) {

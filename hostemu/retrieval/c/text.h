@@ -19,6 +19,9 @@ void text_free(struct text *text);
 /* As a JSON string, quotes included; other than ASCII as \uXXXX, as json.dumps does. */
 void text_put_json(struct text *text, const char *data, size_t size);
 
+/* As Python's repr of a string; characters beyond ASCII as they are, be they printable or not. */
+void text_put_repr(struct text *text, const char *data, size_t size);
+
 /* The bytes of a UTF-8 character, 0 when there is none at `at`; code: which it is. */
 size_t utf8_character(const char *at, const char *end, unsigned *code);
 
