@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hostemu.base.errors import InputError
@@ -46,29 +46,36 @@ from tests.protocol.strategies import MESSAGES
 from tests.retrieval.driver import PHASES, Done, Driver, Seen
 from tests.retrieval.harness import farm_config
 
+unhurried = settings(deadline=None)
+"""For examples that another process answers, on a machine that may have other work."""
+
 U64 = st.integers(0, 2**64 - 1)
 SECRETS = st.binary(max_size=200)
 NUMBERS = st.integers(0, MAX_NUMBER)
 DURATIONS = st.integers(1, MAX_DURATION_NS) | st.integers(1, 10**11)
 
 
+@unhurried
 @given(key=SECRETS, text=st.binary(max_size=300))
 def test_hashes(parts: Driver, key: bytes, text: bytes) -> None:
     assert parts.sha256(text) == hashlib.sha256(text).digest()
     assert parts.hmac(key, text) == hmac.digest(key, text, "sha256")
 
 
+@unhurried
 @given(text=st.binary(max_size=128))
 def test_short_blake2b(parts: Driver, text: bytes) -> None:
     digest = hashlib.blake2b(text, digest_size=8).digest()
     assert parts.blake2b(text) == int.from_bytes(digest, "little")
 
 
+@unhurried
 @given(secret=SECRETS, role=st.sampled_from(["shared", "own"]), device_id=U64)
 def test_keys(parts: Driver, secret: bytes, role: str, device_id: int) -> None:
     assert parts.key(secret, role, device_id) == derive_key(secret, role, device_id)
 
 
+@unhurried
 @given(key=U64, counter=U64, low=DURATIONS, width=st.integers(0, MAX_DURATION_NS))
 def test_draws(parts: Driver, key: int, counter: int, low: int, width: int) -> None:
     uniform = draw_uniform(key, counter)
@@ -76,11 +83,13 @@ def test_draws(parts: Driver, key: int, counter: int, low: int, width: int) -> N
     assert parts.draw(key, counter, low, low + width) == (draw_u64(key, counter), uniform, between)
 
 
+@unhurried
 @given(device_id=st.integers(0, MAX_NUMBER), size=st.integers(0, 300) | st.just(MAX_INFORMATION_BYTES))
 def test_information(parts: Driver, device_id: int, size: int) -> None:
     assert parts.information(device_id, size) == information_of(device_id, size)
 
 
+@unhurried
 @given(st.floats(0, 1), st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 300), max_size=60))
 def test_lateness(parts: Driver, share: float, lags_ns: list[int]) -> None:
     lateness = Lateness()
@@ -92,10 +101,11 @@ def test_lateness(parts: Driver, share: float, lags_ns: list[int]) -> None:
 @st.composite
 def power_settings(draw: st.DrawFn) -> PowerSettings:
     """Every power cycle that a farm may have."""
-    off_ns = sorted([draw(DURATIONS), draw(DURATIONS)])
-    return PowerSettings(draw(DURATIONS), *off_ns, draw(st.booleans()), draw(st.sampled_from(Phase)))
+    off_min_ns, off_max_ns = sorted([draw(DURATIONS), draw(DURATIONS)])
+    return PowerSettings(draw(DURATIONS), off_min_ns, off_max_ns, draw(st.booleans()), draw(st.sampled_from(Phase)))
 
 
+@unhurried
 @given(
     settings=power_settings(),
     seed=NUMBERS,
@@ -129,11 +139,13 @@ def seen(data: bytes) -> Seen | Reason:
         return error.reason
 
 
+@unhurried
 @given(CHUNKS)
 def test_datagrams(parts: Driver, data: bytes) -> None:
     assert parts.datagram(data) == seen(data)
 
 
+@unhurried
 @given(message=MESSAGES, at=st.integers(0, 64), cut=st.integers(0, 8), put=st.binary(max_size=8))
 def test_garbled_datagrams(parts: Driver, message: Message, at: int, cut: int, put: bytes) -> None:
     frame = encode(message)
@@ -141,6 +153,7 @@ def test_garbled_datagrams(parts: Driver, message: Message, at: int, cut: int, p
     assert parts.datagram(garbled) == seen(garbled)
 
 
+@unhurried
 @given(st.lists(CHUNKS.filter(bool), max_size=12))
 def test_streams(parts: Driver, chunks: list[bytes]) -> None:
     reader = FrameReader()
@@ -228,6 +241,7 @@ DEEDS: st.SearchStrategy[Deed] = st.one_of(
 )
 
 
+@unhurried
 @given(
     scheme=st.sampled_from(sorted(SCHEMES)),
     secrets=st.tuples(SECRETS, SECRETS),
@@ -325,6 +339,7 @@ def same(answer: list[str] | str) -> list[str] | str:
     return answer if isinstance(answer, str) else [*answer[:4], str(ip_address(answer[4])), *answer[5:]]
 
 
+@unhurried
 @given(st.lists(st.tuples(KEYS, LIKELY | JSON), max_size=3), st.sampled_from([None, 0, 3]), st.booleans())
 @example([(("power",), None)], None, True)
 @example([(("first_address",), "255.255.255.200")], None, True)
@@ -342,6 +357,7 @@ def test_configurations(
     assert same(parts.config(text)) == told(text)
 
 
+@unhurried
 @given(st.lists(st.sampled_from([(key,) for key in FARM] + [("power", key) for key in FARM["power"]]), max_size=3))
 def test_configurations_with_keys_missing(parts: Driver, paths: list[tuple[str, ...]]) -> None:
     tree = json.loads(json.dumps(FARM))
@@ -353,6 +369,7 @@ def test_configurations_with_keys_missing(parts: Driver, paths: list[tuple[str, 
     assert same(parts.config(json.dumps(tree))) == told(json.dumps(tree))
 
 
+@unhurried
 @given(
     at=st.integers(0, len(json.dumps(FARM))),
     cut=st.integers(0, 3),

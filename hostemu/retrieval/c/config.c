@@ -169,7 +169,8 @@ static bool read_secret(struct json value, struct hmac_key *key)
     return size != SIZE_MAX;
 }
 
-static bool read_object(const struct reading *reading, const struct field *fields, struct json value, const char *key);
+static bool read_object(const struct reading *reading, const struct field *fields, struct json value,
+                        const char *key);
 
 static bool read_value(const struct reading *reading, const struct field *field, struct json value)
 {
@@ -231,7 +232,8 @@ static bool unknown_key(const struct reading *reading, const struct field *field
 }
 
 /* An object of known keys; `key` is its own, "" for the whole. */
-static bool read_object(const struct reading *reading, const struct field *fields, struct json value, const char *key)
+static bool read_object(const struct reading *reading, const struct field *fields, struct json value,
+                        const char *key)
 {
     if (json_kind(value) != JSON_OBJECT) {
         wrong(&(struct reading){reading->raw, reading->file, "", reading->failure}, key);

@@ -5,21 +5,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for `more` bytes and a final zero. */
-static bool reserve(struct text *text, size_t more)
+static bool resize(struct text *text, size_t room)
 {
-    size_t needed = text->size + more + 1;
-    if (needed <= text->room)
-        return true;
-    size_t room = needed > 2 * text->room ? needed : 2 * text->room;
     char *data = realloc(text->data, room);
-    if (data == NULL) {
-        text->is_cut = true;
+    if (data == NULL)
         return false;
-    }
     text->data = data;
     text->room = room;
     return true;
+}
+
+bool text_reserve(struct text *text, size_t size)
+{
+    return size < text->room || resize(text, size + 1);
+}
+
+/* Makes room for `more` bytes and a final zero. */
+static bool reserve(struct text *text, size_t more)
+{
+    size_t needed = text->size + more;
+    if (needed < text->room || resize(text, 2 * needed + 1) || resize(text, needed + 1))
+        return true;
+    text->is_cut = true;
+    return false;
+}
+
+void text_clear(struct text *text, size_t size)
+{
+    text->size = 0;
+    text->is_cut = false;
+    if (text->room > size + 1)
+        resize(text, size + 1);
 }
 
 void text_put(struct text *text, const char *data, size_t size)

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All zero at first; on the heap.  What finds no memory is left out, and is_cut says so. */
+/* All zero at first; on the heap.  What finds no memory is left out, and is_cut says so until text_clear. */
 struct text {
     char *data;
     size_t size, room;
@@ -15,6 +15,12 @@ struct text {
 void text_put(struct text *text, const char *data, size_t size);
 void text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_free(struct text *text);
+
+/* Room for a text of `size` bytes, so that it needs no memory later; false when there is none. */
+bool text_reserve(struct text *text, size_t size);
+
+/* Empties a text.  It keeps room for `size` bytes, if it has that much. */
+void text_clear(struct text *text, size_t size);
 
 /* As a JSON string, quotes included; other than ASCII as \uXXXX, as json.dumps does. */
 void text_put_json(struct text *text, const char *data, size_t size);
