@@ -190,6 +190,11 @@ class Driver:
         count, most, quantile = self.ask("lateness", share, *lags_ns)
         return int(count), int(most), int(quantile)
 
+    def timers(self, settings: Sequence[tuple[int, int | None]]) -> list[int]:
+        """Timers by number, set to a moment long ago or cancelled: the order in which they go off."""
+        pairs = ((number, "-" if due_ns is None else due_ns) for number, due_ns in settings)
+        return [int(number) for number in self.ask("timers", *(word for pair in pairs for word in pair))]
+
     def config(self, text: str) -> list[str] | str:
         """The values of a configuration, or the message of the error."""
         kind, *values = self.ask("config", hexed(text.encode()))

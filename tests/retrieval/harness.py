@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -43,7 +43,7 @@ OWN_SECRET = b"the own secret"
 RUN_ID = "test run"
 PATIENCE_S = 30.0
 
-NATIVE = {"terminals-c": farm_for_users, "terminals-c-checked": farm_checked}
+NATIVE: dict[str, Callable[[], Path]] = {"terminals-c": farm_for_users, "terminals-c-checked": farm_checked}
 FARMS = ("terminals", *NATIVE)
 """The implementations of the farm: in Python, in C, and that in C under sanitizers."""
 

@@ -41,7 +41,8 @@ def test_the_messages_of_a_terminal_are_their_known_frames(parts: Driver) -> Non
 
 def test_known_keys(parts: Driver) -> None:
     for vector in VECTORS["keys"]:
-        assert parts.key(*_bytes(vector, "secret"), vector["role"], vector["device_id"]).hex() == vector["key"]
+        (secret,) = _bytes(vector, "secret")
+        assert parts.key(secret, vector["role"], vector["device_id"]).hex() == vector["key"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["exchanges"], ids=lambda vector: vector["scheme"])
@@ -64,8 +65,8 @@ def test_known_draws(parts: Driver) -> None:
 
 def test_known_power_cycles(parts: Driver) -> None:
     for vector in VECTORS["power_cycles"]:
-        lengths = (vector[name] for name in ("on_ns", "off_min_ns", "off_max_ns", "redraw"))
-        settings = PowerSettings(*lengths, Phase(vector["phase"]))
+        on_ns, off_min_ns, off_max_ns = (vector[name] for name in ("on_ns", "off_min_ns", "off_max_ns"))
+        settings = PowerSettings(on_ns, off_min_ns, off_max_ns, vector["redraw"], Phase(vector["phase"]))
         states = [(state["is_on"], state["until_ns"]) for state in vector["states"]]
         changes = [until_ns for _, until_ns in states[:-1]]
         assert parts.power(vector["seed"], vector["index"], settings, changes) == states

@@ -99,6 +99,18 @@ def test_commands_that_are_none_are_told_on_stderr_and_change_nothing(tmp_path: 
     assert errors.count("unknown command") == 2
 
 
+@all_programs
+def test_a_command_without_an_end_is_dropped_and_the_next_is_obeyed(tmp_path: Path, module: str) -> None:
+    with running(module, config_of(module, tmp_path), tmp_path) as program:
+        program.wait_for("ready")
+        assert program.process.stdin is not None
+        program.process.stdin.write(b"x" * (1 << 18) + b"\n")
+        assert program.report()["timers"] >= 0
+        program.stop()
+        errors = program.error_text()
+    assert "command of more than 65536 bytes: dropped" in errors
+
+
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown key": ({"colour": "red"}, "'colour'", "an unknown key"),
     "wrong type": ({"authentication": 5}, "'authentication'", "one of xor, hmac-sha256"),

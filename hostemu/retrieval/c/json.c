@@ -336,6 +336,8 @@ void json_repr(struct json value, struct text *text)
         repr_items(value, text);
         break;
     case JSON_INTEGER:
+        value.at += json_integer(value) == 0 && *value.at == '-'; // there is no integer -0
+        // fall through
     case JSON_FLOAT:
         text_put(text, value.at, value.end - value.at);
     }

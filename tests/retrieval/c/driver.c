@@ -13,6 +13,7 @@
 #include "auth.h"
 #include "config.h"
 #include "lateness.h"
+#include "reactor.h"
 #include "session.h"
 #include "streams.h"
 #include "wire.h"
@@ -290,6 +291,35 @@ static void answer_lateness(void)
     printf("%" PRIu64 " %" PRId64 " %" PRId64, lateness.count, lateness.max_ns, quantile_ns);
 }
 
+static struct reactor reactor;
+static struct timer timers[MAX_WORDS];
+
+static void say_timer(struct timer *timer)
+{
+    printf("%td ", timer - timers);
+    if (reactor.timer_count == 0)
+        reactor_stop(&reactor);
+}
+
+/* Pairs of a timer's number and the moment, long ago, to which it is set, or "-" for cancelled.  Says in which order
+   the timers go off. */
+static void answer_timers(void)
+{
+    if (!reactor_open(&reactor))
+        return;
+    memset(timers, 0, sizeof timers);
+    for (int at = 1; at < word_count; at += 2) {
+        struct timer *timer = &timers[number_at(at)];
+        if (strcmp(words[at + 1], "-") == 0)
+            reactor_cancel(&reactor, timer);
+        else
+            reactor_call_at(&reactor, timer, number_at(at + 1), say_timer);
+    }
+    if (reactor.timer_count > 0)
+        reactor_run(&reactor);
+    reactor_close(&reactor);
+}
+
 static const struct question {
     const char *word;
     void (*answer)(void);
@@ -300,7 +330,7 @@ static const struct question {
     {"refusal", answer_refusal},     {"challenge", answer_challenge}, {"sealed", answer_sealed},
     {"exchange", answer_exchange},   {"device", answer_device},       {"begin", answer_begin},
     {"receive", answer_receive},     {"broken", answer_broken},       {"config", answer_config},
-    {"lateness", answer_lateness},
+    {"lateness", answer_lateness},   {"timers", answer_timers},
 };
 
 static void answer_line(char *line)
