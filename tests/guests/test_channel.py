@@ -102,7 +102,7 @@ def test_whatever_comes_is_cut_into_frames_or_refused(pieces: list[bytes]) -> No
     ],
 )
 def test_what_is_no_frame_is_refused(head: bytes) -> None:
-    with pytest.raises(ValueError, match="no frame of an agent|FrameKind"):
+    with pytest.raises(ValueError, match=r"no frame of an agent|FrameKind"):
         FrameSplitter().feed(head)
 
 
