@@ -35,12 +35,14 @@ class Figure(Settings):
     start_ns: what a guest may take from its start to its first answer.
     timeout_ns: what one measurement may take, starts of guests apart.
     sysctls: set in every guest where the backend and the kernel allow it.
+    copies: guests may start as copies of one that has booted, where the backend can do that.
     """
 
     repeats: Annotated[int, Field(ge=1, le=1000)]
     start_ns: PositiveDuration = Field(default=120 * NS_PER_S, alias="start")
     timeout_ns: PositiveDuration = Field(alias="timeout")
     sysctls: dict[str, str] = Field(default_factory=dict)
+    copies: bool = False
 
 
 class Shared(Figure):

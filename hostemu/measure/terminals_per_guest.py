@@ -65,10 +65,11 @@ def _trouble(bench: Bench, settings: Terminals, count: int) -> str:
     if bench.farm is None:
         raise HostError(f"there is no terminal program for guests of {bench.backend.name}")
     plan = FarmPlan(count, str(TERMINALS[FIRST]), PORT)
-    with joined(bench, Wanted(settings.memory_bytes, prefix=str(TERMINALS)), GINE) as pair:
+    wanted = Wanted(settings.memory_bytes, prefix=str(TERMINALS), files=bench.farm.files())
+    with joined(bench, wanted, GINE) as pair:
         try:
             limit = Deadline.after(settings.start_ns / 1e9, f"{count} terminals to listen")
-            with bench.farm(pair.guest, plan, bench.folder, limit):
+            with bench.farm.run(pair.guest, plan, bench.folder, limit):
                 silent = [address for address in _sample(plan) if not pair.host.connects(address, plan.port)]
                 pair.guest.run(["true"], deadline=Deadline.after(COMMAND_S, "the guest to obey"))
             return f"no connection to {silent[0]} and {len(silent) - 1} others of {SAMPLES}" if silent else ""

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.units import NS_PER_S
+from hostemu.guests import BACKENDS
 from hostemu.guests.api import Guest
-from hostemu.guests.netns import NetnsBackend
-from hostemu.measure.bench import FarmPlan, FarmStarter
+from hostemu.guests.fake import FakeBackend
+from hostemu.measure.bench import Farm, FarmPlan
 from hostemu.protocol.power import Phase, PowerSettings
 from hostemu.retrieval.config import Authentication, FarmConfig, Transport, WhenOff
-from hostemu.runner.programs import ProgramGroup
+from hostemu.retrieval.native import farm_program
+from hostemu.runner.programs import FARM_PATH, ProgramGroup
 from hostemu.scenario.derive import FIRST_DEVICE_ID, SECRET_BYTES
 
 MODULE = "hostemu.retrieval.terminals"
@@ -41,13 +43,26 @@ def farm_config(plan: FarmPlan) -> FarmConfig:
 
 
 @contextmanager
-def python_farm(guest: Guest, plan: FarmPlan, folder: Path, deadline: Deadline) -> Iterator[None]:
-    """The farm program in Python, in a guest that shares the host's files."""
+def run_farm(guest: Guest, plan: FarmPlan, folder: Path, deadline: Deadline) -> Iterator[None]:
+    """The farm program in a guest: in Python where it sees the host's files, else in C."""
     with ProgramGroup(folder / "programs") as group:
         program = group.start("farm", guest, MODULE, farm_config(plan).to_json())
         group.wait_for("ready", [program], deadline)
         yield
 
 
-FARMS: Mapping[str, FarmStarter] = {NetnsBackend.name: python_farm}
-"""Backends whose guests can run terminals."""
+def native_files() -> Mapping[str, Path]:
+    """What a guest with a file system of its own needs."""
+    return {FARM_PATH: farm_program()}
+
+
+def farms() -> dict[str, Farm]:
+    """How terminals are run, by backend."""
+    offered = {name: backend for name, backend in BACKENDS.items() if name != FakeBackend.name}
+    return {
+        name: Farm(run_farm, native_files) if backend.has_own_kernel else Farm(run_farm)
+        for name, backend in offered.items()
+    }
+
+
+FARMS: Mapping[str, Farm] = farms()
