@@ -40,23 +40,28 @@ Opened = AbstractContextManager[Once]
 
 @dataclass(frozen=True)
 class FarmPlan:
-    """Terminals to be run in a guest: `count` of them, an address each from `first_address` on, all on `port`."""
+    """Terminals to be run in a guest: `count` of them, an address each from `first_address` on, all on `port`.
+
+    is_cycling: they are on and off in turn, as in the thesis' experiment, instead of always on.
+    """
 
     count: int
     first_address: str
     port: int
+    is_cycling: bool
 
 
 @dataclass(frozen=True)
 class Farm:
     """How terminals are run in guests of a backend.
 
-    run: (guest, plan, folder, deadline): runs the terminals; all of them listen once it is entered.  An error of our
-        tree when they cannot be run.  folder: of the host's, for files.
+    run: (guest, plan, folder, deadline): runs the terminals; they have begun once it is entered, which gives a
+        function that raises when they have ended.  An error of our tree when they cannot be run.  folder: of the
+        host's.
     files: what the guest must have for that: path in the guest → file here.
     """
 
-    run: Callable[[Guest, FarmPlan, Path, Deadline], AbstractContextManager[None]]
+    run: Callable[[Guest, FarmPlan, Path, Deadline], AbstractContextManager[Callable[[], None]]]
     files: Callable[[], Mapping[str, Path]] = dict
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +21,15 @@ from hostemu.scenario.derive import FIRST_DEVICE_ID, SECRET_BYTES
 
 MODULE = "hostemu.retrieval.terminals"
 ALWAYS_ON = PowerSettings(3600 * NS_PER_S, 1, 1, False, Phase.ON)
+CYCLE = PowerSettings(5 * NS_PER_S, 30 * NS_PER_S, 60 * NS_PER_S, False, Phase.RANDOM)
+"""The thesis': on for 5 s, off for 30 to 60 s."""
+
 INFORMATION_BYTES = 200
+LEAD_S = 0.5
 
 
 def farm_config(plan: FarmPlan) -> FarmConfig:
-    """Terminals that are always on; nobody asks them for their information."""
+    """Terminals that nobody asks for their information."""
     return FarmConfig(
         seed=1,
         first_index=0,
@@ -37,18 +42,25 @@ def farm_config(plan: FarmPlan) -> FarmConfig:
         shared_secret=bytes(SECRET_BYTES),
         own_secret=bytes(SECRET_BYTES),
         information_bytes=INFORMATION_BYTES,
-        power=ALWAYS_ON,
+        power=CYCLE if plan.is_cycling else ALWAYS_ON,
         when_off=WhenOff.REFUSE,
     )
 
 
 @contextmanager
-def run_farm(guest: Guest, plan: FarmPlan, folder: Path, deadline: Deadline) -> Iterator[None]:
+def run_farm(guest: Guest, plan: FarmPlan, folder: Path, deadline: Deadline) -> Iterator[Callable[[], None]]:
     """The farm program in a guest: in Python where it sees the host's files, else in C."""
     with ProgramGroup(folder / "programs") as group:
         program = group.start("farm", guest, MODULE, farm_config(plan).to_json())
         group.wait_for("ready", [program], deadline)
-        yield
+        start_ns = time.monotonic_ns() + round(LEAD_S * 1e9)
+        group.send_start(start_ns, {guest.spec.name: guest.clock_offset_ns()})
+
+        def check() -> None:
+            for _ in group.poll(0.0):  # raises when the program has ended
+                pass
+
+        yield check
 
 
 def native_files() -> Mapping[str, Path]:
