@@ -21,7 +21,10 @@ def calibrate(
     campaign: Annotated[str, typer.Argument(help="A campaign file, or the name of a shipped campaign.")] = "thesis",
     backend: Annotated[
         list[str] | None,
-        typer.Option("--backend", help="What to measure, instead of what the campaign says; again for more."),
+        typer.Option(
+            "--backend",
+            help="What to measure, instead of what the campaign says: a backend, auto, or host; again for more.",
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="The campaign's short form.")] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SETTINGS_HELP)] = None,

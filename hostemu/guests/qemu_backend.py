@@ -12,10 +12,11 @@ from hostemu.guests.api import (
     GuestSpec,
     HostInterface,
     Multicast,
+    Preparation,
     Probe,
     SwitchPort,
 )
-from hostemu.guests.booting import boot_probe, require
+from hostemu.guests.booting import boot_probe, made_of, prepared_by, require
 from hostemu.guests.kvm_probe import probe_kvm
 from hostemu.guests.qemu import QEMU, QemuGuest
 from hostemu.guests.qemu_template import QemuClone, TemplateStore, can_be_copied
@@ -48,6 +49,12 @@ class QemuBackend(Backend):
         except HostemuError as error:
             return Probe(False, error.message, error.hint or "")
         return boot_probe(self, "x86")
+
+    def identity(self) -> dict[str, str]:
+        return made_of("x86", QEMU)
+
+    def preparation(self) -> Preparation:
+        return prepared_by("x86", QEMU)
 
     def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
         self.check_wires(spec, site)

@@ -16,10 +16,11 @@ from hostemu.guests.api import (
     HostInterface,
     Multicast,
     NicSpec,
+    Preparation,
     Probe,
     SwitchPort,
 )
-from hostemu.guests.booting import boot_probe, kernel_for, require
+from hostemu.guests.booting import boot_probe, kernel_for, made_of, prepared_by, require
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest
 from hostemu.lab import NetNamespace
@@ -104,6 +105,12 @@ class UmlBackend(Backend):
 
     def probe(self) -> Probe:
         return boot_probe(self, "uml")
+
+    def identity(self) -> dict[str, str]:
+        return made_of("uml")
+
+    def preparation(self) -> Preparation:
+        return prepared_by("uml")
 
     def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
         self.check_wires(spec, site)

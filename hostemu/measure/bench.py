@@ -40,18 +40,29 @@ Opened = AbstractContextManager[Once]
 
 @dataclass(frozen=True)
 class FarmPlan:
-    """Terminals to be run in a guest: `count` of them, an address each from `first_address` on, all on `port`."""
+    """Terminals to be run in a guest: `count` of them, an address each from `first_address` on, all on `port`.
+
+    is_cycling: they are on and off in turn, as in the thesis' experiment, instead of always on.
+    """
 
     count: int
     first_address: str
     port: int
+    is_cycling: bool
 
 
-FarmStarter = Callable[[Guest, FarmPlan, Path, Deadline], AbstractContextManager[None]]
-"""(guest, plan, folder, deadline): runs the terminals in the guest; all of them listen once it is entered.
+@dataclass(frozen=True)
+class Farm:
+    """How terminals are run in guests of a backend.
 
-An error of our tree when they cannot be run.  folder: of the host's, for files.
-"""
+    run: (guest, plan, folder, deadline): runs the terminals; they have begun once it is entered, which gives a
+        function that raises when they have ended.  An error of our tree when they cannot be run.  folder: of the
+        host's.
+    files: what the guest must have for that: path in the guest → file here.
+    """
+
+    run: Callable[[Guest, FarmPlan, Path, Deadline], AbstractContextManager[Callable[[], None]]]
+    files: Callable[[], Mapping[str, Path]] = dict
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Bench:
     folder: Path
     seed: int = 1
     note: Callable[[str], None] = lambda _text: None
-    farm: FarmStarter | None = None
+    farm: Farm | None = None
 
     def settings_of(self, kind: type[AnyFigure]) -> AnyFigure:
         """The settings, which are of this kind."""
@@ -80,9 +91,25 @@ class Bench:
         """The deadline of one measurement."""
         return Deadline.after(self.settings.timeout_ns / 1e9, what)
 
-    def spec(self, name: str, memory_bytes: int, nics: tuple[NicSpec, ...] = (), *programs: str) -> GuestSpec:
+    def spec(
+        self,
+        name: str,
+        memory_bytes: int,
+        nics: tuple[NicSpec, ...] = (),
+        programs: tuple[str, ...] = (),
+        files: Mapping[str, Path] | None = None,
+    ) -> GuestSpec:
         """A guest as the campaign wants it."""
-        return GuestSpec(name, nics, memory_bytes, self.settings.sysctls, programs=programs)
+        settings = self.settings
+        return GuestSpec(
+            name,
+            nics,
+            memory_bytes,
+            settings.sysctls,
+            programs=programs,
+            files=dict(files or {}),
+            is_copy=settings.copies,
+        )
 
     def start(self, guest: Guest) -> None:
         """Start a guest and wait for its answer."""

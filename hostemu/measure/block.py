@@ -22,7 +22,7 @@ from hostemu.measure import (
     throughput_iperf,
     throughput_tbench,
 )
-from hostemu.measure.bench import Bench, FarmStarter, Once, Sample
+from hostemu.measure.bench import Bench, Farm, Once, Sample
 from hostemu.measure.definition import Campaign
 from hostemu.measure.host import LoadMonitor, Window, read_sample
 from hostemu.measure.journal import Measurement, now
@@ -68,7 +68,7 @@ class Order:
         )
 
 
-def run_block(order: Order, emit: Emit, farms: Mapping[str, FarmStarter]) -> None:
+def run_block(order: Order, emit: Emit, farms: Mapping[str, Farm]) -> None:
     """Measure a block; every measurement is emitted as {"measured": …} when it is finished.
 
     farms: how terminals are run in guests, by backend.  Raises an error of our tree for the first that fails.

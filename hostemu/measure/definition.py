@@ -35,12 +35,14 @@ class Figure(Settings):
     start_ns: what a guest may take from its start to its first answer.
     timeout_ns: what one measurement may take, starts of guests apart.
     sysctls: set in every guest where the backend and the kernel allow it.
+    copies: guests may start as copies of one that has booted, where the backend can do that.
     """
 
     repeats: Annotated[int, Field(ge=1, le=1000)]
     start_ns: PositiveDuration = Field(default=120 * NS_PER_S, alias="start")
     timeout_ns: PositiveDuration = Field(alias="timeout")
     sysctls: dict[str, str] = Field(default_factory=dict)
+    copies: bool = False
 
 
 class Shared(Figure):
@@ -142,11 +144,15 @@ class Boot(Figure):
 class Terminals(Figure):
     """How many terminals one guest can run.
 
+    powers: "cycle", on and off as in the thesis' experiment, or "on", all of them all the time.
     first: the number that is tried first; it doubles until it fails, then the border is searched.
     resolution: the border's width, as a share.
+    hold_ns: for how long they must run.
     """
 
     memory_bytes: MemorySize = Field(alias="memory")
+    powers: Annotated[tuple[Literal["cycle", "on"], ...], Field(strict=False, min_length=1)] = ("cycle", "on")
+    hold_ns: Duration = Field(default=5 * NS_PER_S, alias="hold")
     first: Count = 100
     at_most: Annotated[int, Field(ge=1, le=60_000)] = 20_000
     resolution: Share = 0.05

@@ -25,7 +25,7 @@ WITHOUT_GUESTS = frozenset({"iperf", "tbench", "packets"})
 START_S = 3.0
 """A guess, for the time that is left: a lab and a guest."""
 
-SEARCH_STEPS = 16
+SEARCH_STEPS = 12
 """A guess: attempts until the number of terminals that a guest can run is known."""
 
 
@@ -92,6 +92,9 @@ def _parameters(settings: Figure | CostRuns, backend: str) -> Iterator[tuple[tup
                 yield (("budget", format_size_bytes(budget)),)
             for share in settings.shares:
                 yield (("share", share),)
+        case definition.Terminals():
+            for power in settings.powers:
+                yield (("power", power),)
         case CostRuns():
             for scenario in COST_SCENARIOS:
                 yield (("scenario", scenario),)
@@ -144,7 +147,7 @@ def _once_s(settings: Figure | CostRuns) -> float:
         case definition.Guests():
             return settings.at_most * 0.2
         case definition.Terminals():
-            return SEARCH_STEPS * START_S
+            return SEARCH_STEPS * (START_S + settings.hold_ns / 1e9)
         case CostRuns():
             return 6.0
         case _:

@@ -1,11 +1,12 @@
 """How many terminals one guest can run: twice as many as before until that fails, then the border between.
 
-Every number is tried in a new guest.  It counts when the program says that all of them listen, the host can connect
-to a sample of them, and the guest still obeys.
+Every number is tried in a new guest.  It counts when the program runs for a while, the host can connect to a sample
+of the terminals (to those that are on, if they are on in turn), and the guest still obeys.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
@@ -14,13 +15,14 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import HostemuError, HostError, RunError
 from hostemu.measure.bench import CAMPAIGN_LIMITS, Bench, FarmPlan, Once, Sample
 from hostemu.measure.definition import Terminals
-from hostemu.measure.wiring import GINE, Wanted, joined
+from hostemu.measure.wiring import GINE, Pair, Wanted, joined
 
 TERMINALS = IPv4Network("10.128.0.0/16")
 FIRST = 1
 PORT = 5000
 SAMPLES = 50
 COMMAND_S = 20.0
+LOOK_S = 0.5
 
 
 @contextmanager
@@ -64,16 +66,30 @@ def _trouble(bench: Bench, settings: Terminals, count: int) -> str:
     """Why so many terminals do not run in a new guest; empty when they do."""
     if bench.farm is None:
         raise HostError(f"there is no terminal program for guests of {bench.backend.name}")
-    plan = FarmPlan(count, str(TERMINALS[FIRST]), PORT)
-    with joined(bench, Wanted(settings.memory_bytes, prefix=str(TERMINALS)), GINE) as pair:
+    plan = FarmPlan(count, str(TERMINALS[FIRST]), PORT, bench.parameters["power"] == "cycle")
+    wanted = Wanted(settings.memory_bytes, prefix=str(TERMINALS), files=bench.farm.files())
+    with joined(bench, wanted, GINE) as pair:
         try:
-            limit = Deadline.after(settings.start_ns / 1e9, f"{count} terminals to listen")
-            with bench.farm(pair.guest, plan, bench.folder, limit):
-                silent = [address for address in _sample(plan) if not pair.host.connects(address, plan.port)]
+            limit = Deadline.after(settings.start_ns / 1e9, f"{count} terminals to begin")
+            with bench.farm.run(pair.guest, plan, bench.folder, limit) as check:
+                taking = _hold(pair, plan, check, settings.hold_ns / 1e9)
                 pair.guest.run(["true"], deadline=Deadline.after(COMMAND_S, "the guest to obey"))
-            return f"no connection to {silent[0]} and {len(silent) - 1} others of {SAMPLES}" if silent else ""
         except HostemuError as error:
             return " ".join(str(error).split())
+    wanting = 1 if plan.is_cycling else len(_sample(plan))
+    return "" if taking >= wanting else f"{taking} of a sample of {len(_sample(plan))} terminals take connections"
+
+
+def _hold(pair: Pair, plan: FarmPlan, check: Callable[[], None], hold_s: float) -> int:
+    """See the terminals run for a while; how many of a sample took a connection, at best."""
+    ends = Deadline.after(hold_s, "the terminals")
+    best = 0
+    while True:
+        check()
+        best = max(best, sum(pair.host.connects(address, plan.port) for address in _sample(plan)))
+        if not ends.left_s():
+            return best
+        time.sleep(min(LOOK_S, ends.left_s()))
 
 
 def _sample(plan: FarmPlan) -> list[str]:

@@ -99,7 +99,7 @@ def _open(trace: Trace, path: object, _mode: object, flags: int) -> None:
 
 
 def _made(trace: Trace, path: object, *_rest: object) -> None:
-    if isinstance(path, str | bytes | os.PathLike):
+    if isinstance(path, str | bytes | os.PathLike) and not os.path.lexists(path):
         trace.file(os.fsdecode(path))
 
 
@@ -110,7 +110,8 @@ def _linked(trace: Trace, _source: object, target: object, *_rest: object) -> No
 def _renamed(trace: Trace, source: object, target: object, *_rest: object) -> None:
     if str(source) in trace.files:  # a draft
         trace.files.remove(str(source))
-    _made(trace, target)
+    if isinstance(target, str | bytes | os.PathLike):
+        trace.file(os.fsdecode(target))
 
 
 def _socket(trace: Trace, _self: object, family: int, *_rest: object) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from hostemu.base.errors import InputError
 from hostemu.gine import Engine, Network, realtime_priority
@@ -35,13 +36,15 @@ class Pair:
 class Wanted:
     """The guest that is to be joined with the host.
 
-    programs: that it must be able to run.  prefix: a network whose every address is its own.
+    programs: that it must be able to run.  files: that it must have: path in the guest → file here.
+    prefix: a network whose every address is its own.
     watch: entered while the guest is made and started, and left once it has answered.
     """
 
     memory_bytes: int
     programs: tuple[str, ...] = ()
     prefix: str | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
     watch: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
@@ -97,7 +100,7 @@ def _gine(bench: Bench, wanted: Wanted) -> Iterator[Pair]:
 
 def _spec(bench: Bench, wanted: Wanted, wire: Wire = CABLE) -> GuestSpec:
     nic = replace(guest_nic(*wanted.prefixes), wire=wire)
-    return bench.spec(GUEST, wanted.memory_bytes, (nic,), *wanted.programs)
+    return bench.spec(GUEST, wanted.memory_bytes, (nic,), wanted.programs, wanted.files)
 
 
 def open_end(namespace: NetNamespace, spec: NicSpec) -> int:

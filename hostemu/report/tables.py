@@ -234,8 +234,10 @@ def _beyond(results: Results) -> TableData:
 
 def _beyond_rows(results: Results, backend: str) -> Iterator[tuple[str, list[JSON]]]:
     threads = _published(published.terminals(backend), "")
-    terminals = _measured(results, "terminals", backend, "terminals")
+    terminals = _measured(results, "terminals", backend, "terminals", power="cycle")
     yield "terminals in one 32 MB guest", [threads, terminals, _ratio(terminals, threads)]
+    all_on = _measured(results, "terminals", backend, "terminals", power="on")
+    yield "the same, all of them always on", [NOTHING, all_on, NOTHING]
     yield "boot, s", [NOTHING, _measured(results, "boot", backend, "boot_s"), NOTHING]
     for wiring in results.wirings(backend):
         packets = _measured(results, "packets", backend, "packets_per_s", wiring=wiring)

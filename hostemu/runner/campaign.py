@@ -12,30 +12,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hostemu import __version__
 from hostemu.base.cache import whole_file
 from hostemu.base.errors import HostemuError, HostError, RunError
-from hostemu.guests import BACKENDS
-from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab
 from hostemu.lab.worker import as_json
 from hostemu.measure.block import Order
 from hostemu.measure.costs import save_costs
-from hostemu.measure.definition import BARE_HOST, Campaign
-from hostemu.measure.host import host_facts
+from hostemu.measure.definition import Campaign
 from hostemu.measure.journal import Failure, Journal, now, read_journal
 from hostemu.measure.plan import Block, Cell, plan, remaining
-from hostemu.measure.refusals import BARE_HOST_SAID, refusal, unknown_backend
+from hostemu.measure.refusals import refusal
 from hostemu.measure.summary import summarise
-from hostemu.measure.tools import present_tools
 from hostemu.runner.calibrate import costs_of, measure_cost
 from hostemu.runner.campaign_progress import Progress
+from hostemu.runner.campaign_session import session_facts
 from hostemu.runner.places import Places
-from hostemu.runner.play import require_lab
 
 OnEvent = Callable[[dict[str, Any]], None]
 
-PROBE_S = 180.0
 LAB_S = 120.0
 """What a lab may take beside the measurements: compiling the emulator for the first time, mostly."""
 
@@ -49,7 +43,7 @@ def run_campaign(
     Raises InputError for unknown backends and for a journal that may not be continued, HostError where no lab can be
     made or the journal cannot be written, RunError when there is not one value at the end.
     """
-    session = _session(campaign, backends)
+    session = session_facts(campaign, backends)
     with Journal.open(places.journal, campaign.document(), session, resume=resume) as journal:
         shutil.rmtree(places.blocks, ignore_errors=True)
         possible = list(_possible(plan(campaign, list(session["backends"])), session, on_event))
@@ -78,20 +72,6 @@ def _save(summary: Mapping[str, Any], path: Path | None) -> None:
             ) from error
 
 
-def _session(campaign: Campaign, backends: Sequence[str]) -> dict[str, Any]:
-    """The facts of a new session: host, what backends say of themselves, programs."""
-    known = {name: _known(name, campaign) for name in backends}
-    require_lab()
-    to_probe = [name for name, said in known.items() if said is None]
-    probed = call_in_lab("hostemu.runner.campaign_lab:probe", to_probe, timeout_s=PROBE_S)
-    return {
-        "version": __version__,
-        "host": host_facts(),
-        "backends": {name: said or probed[name] for name, said in known.items()},
-        "tools": present_tools(),
-    }
-
-
 def _possible(blocks: Sequence[Block], session: Mapping[str, Any], on_event: OnEvent) -> Iterator[Block]:
     """The blocks that can be measured here; why others cannot is told, each reason once."""
     refused: dict[str, dict[str, None]] = {}
@@ -105,16 +85,6 @@ def _possible(blocks: Sequence[Block], session: Mapping[str, Any], on_event: OnE
     for block in blocks:
         if refusal(block.cell, session["backends"][block.cell.backend], session["tools"]) is None:
             yield block
-
-
-def _known(name: str, campaign: Campaign) -> Mapping[str, Any] | None:
-    """What is known of a backend without asking it; InputError for one that nobody knows."""
-    if name == BARE_HOST:
-        return BARE_HOST_SAID
-    if name not in BACKENDS and name in campaign.backends:
-        return unknown_backend(name, __version__)
-    find_backend(name)
-    return None
 
 
 def _reasons(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -155,11 +155,13 @@ def test_a_guest_that_does_not_start_ends_a_ramp_and_silent_ones_do_not_count(tm
 
 @needs_lab
 def test_terminals_of_a_guest_are_found_by_doubling(tmp_path: Path) -> None:
-    settings = {"repeats": 1, "timeout": "2 min", "memory": "32 MiB", "first": 20, "at_most": 60}
-    (found,) = measured(tmp_path, only("terminals", **settings), "netns")
-    assert found["values"] == {"terminals": 60}
-    assert found["raw"]["tried"] == {"20": "", "40": "", "60": ""}
-    assert found["raw"]["ended_by"] == "the campaign's limit of 60 terminals"
+    settings = {"repeats": 1, "timeout": "2 min", "memory": "32 MiB", "first": 50, "at_most": 150, "hold": "1 s"}
+    cycling, on = measured(tmp_path, only("terminals", **settings), "netns")
+    assert (cycling["parameters"], on["parameters"]) == ({"power": "cycle"}, {"power": "on"})
+    for found in (cycling, on):
+        assert found["values"] == {"terminals": 150}
+        assert found["raw"]["tried"] == {"50": "", "100": "", "150": ""}
+        assert found["raw"]["ended_by"] == "the campaign's limit of 150 terminals"
 
 
 @needs_lab

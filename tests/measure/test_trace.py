@@ -27,6 +27,7 @@ def test_files_are_recorded_once_when_they_are_written_and_not_when_they_are_rea
     old.write_text("x")
     with tracing() as trace:
         (tmp_path / "folder").mkdir()
+        tmp_path.mkdir(exist_ok=True)
         for _ in range(2):
             (tmp_path / "folder" / "new").write_text("x")
         (tmp_path / "link").symlink_to("old")

@@ -182,7 +182,9 @@ def test_a_cost_model_without_all_figures_is_none() -> None:
     assert "isp_refused" in str(caught.value)
 
 
-def test_a_farm_for_a_campaign_is_always_on() -> None:
-    config = farm_config(FarmPlan(500, "10.128.0.1", 5000))
-    assert (config.count, config.first_address, config.port) == (500, "10.128.0.1", 5000)
-    assert config.power.phase.value == "on"
+def test_a_farm_for_a_campaign_is_always_on_or_as_in_the_thesis() -> None:
+    always, cycling = (farm_config(FarmPlan(500, "10.128.0.1", 5000, is_cycling)) for is_cycling in (False, True))
+    assert (always.count, always.first_address, always.port) == (500, "10.128.0.1", 5000)
+    assert always.power.phase.value == "on"
+    assert (cycling.power.on_ns, cycling.power.off_max_ns) == (5 * 10**9, 60 * 10**9)
+    assert cycling.power.phase.value == "random"
