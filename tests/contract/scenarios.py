@@ -1,7 +1,7 @@
 """What the contract has every kind of guest do; the tests judge what comes back.
 
-Most guests live in a lab only: what is called from outside is a function of (argument, emit).  What can be done with one
-guest after the other is a function of (guest, folder), and all those share a guest.
+Most guests live in a lab only: what is called from outside is a function of (argument, emit).  What can be done with
+one guest after the other is a function of (guest, folder), and all those share a guest.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def nature(argument: Argument, _emit: Emit) -> dict[str, Any]:
     """What a backend tells a campaign of itself, and how many processes of the host's a running guest is."""
     own = backend(argument["backend"])
     before = own.preparation()
-    with _ready(argument) as guest, guest.spawn(["cat"]):
+    with ready(create(argument)) as guest, guest.spawn(["cat"]):
         processes = [str(pid) for pid in guest.host_pids()]
         return {
             "identity": [[type(key).__name__, type(value).__name__] for key, value in own.identity().items()],
