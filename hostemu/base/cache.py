@@ -25,10 +25,16 @@ def cache_dir(*parts: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HostError(
-            f"cannot make the cache folder {folder}: {error.strerror}", hint=f"set {VARIABLE} to a writable folder"
-        ) from error
+        raise _unwritable(folder, error) from error
     return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> HostError:
+    return HostError(
+        f"cannot write in the cache folder {folder}",
+        found=error.strerror or str(error),
+        hint=f"set {VARIABLE} to a writable folder",
+    )
 
 
 @contextmanager
@@ -36,8 +42,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A draft beside `path` that takes its place when the block ends well, and is removed otherwise.
 
     Two processes that make the same file at the same time do not disturb each other: the last one wins.
+    HostError when the folder cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
     os.close(handle)
     draft = Path(name)
     try:

@@ -54,6 +54,7 @@ class GuestSpec:
     sysctls: set where possible.  The rest is for guests with a kernel of their own:
     memory_bytes: what it believes to have.
     kernel: a kernel's file; None: the best that this machine has.
+    shell: whether it has a shell and small commands (busybox), which take 2 MB of its memory.
     programs: commands of this machine that it must have, too, with the libraries that they need.
     files: other programs and files that it must have: path in the guest → file here.
     is_copy: it may start as a copy of another that has booted, which is quicker and takes less memory.
@@ -66,6 +67,7 @@ class GuestSpec:
     memory_bytes: int = 32 << 20
     sysctls: Mapping[str, str] = field(default_factory=dict)
     kernel: Path | None = None
+    shell: bool = True
     programs: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     is_copy: bool = False

@@ -124,7 +124,6 @@ class Channel:
         self._unsent: deque[bytes] = deque()
         self._line_bytes = line_bytes
         self._unread_bytes = 0
-        self._netlink = threading.Lock()
         self._netlink_answers: deque[bytes] = deque()
         self._is_ready = False
         sock.setblocking(False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import shutil
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from hostemu.base.cache import cache_dir, whole_file
 from hostemu.base.errors import InputError
-from hostemu.base.packages import how_to_install, packages_for
+from hostemu.base.packages import how_to_install, location, packages_for
 from hostemu.guests.api import GuestSpec
 from hostemu.guests.toolchain import NATIVE, compiled
 
@@ -62,20 +61,29 @@ def agent_program() -> Path:
     return compiled("agent", sorted(NATIVE.glob("*.c")))
 
 
-def image_for(spec: GuestSpec, modules: Sequence[Path] = ()) -> Path:
-    """The image of a guest, from the cache when it was made before.  modules: of its kernel, in the order of loading.
+def image_for(spec: GuestSpec, modules: Sequence[tuple[str, bytes]] = ()) -> Path:
+    """The image of a guest, from the cache when it was made before.
+
+    modules: name and content of those of its kernel, in the order of loading.
 
     Raises InputError for a program that cannot be taken, HostError when the agent cannot be compiled.
     """
-    return _image(spec.programs, tuple(sorted(spec.files.items())), tuple(modules))
+    return _image(spec.shell, spec.programs, tuple(sorted(spec.files.items())), tuple(modules))
 
 
 @lru_cache(maxsize=64)
-def _image(programs: tuple[str, ...], files: tuple[tuple[str, Path], ...], modules: tuple[Path, ...]) -> Path:
+def _image(
+    shell: bool,
+    programs: tuple[str, ...],
+    files: tuple[tuple[str, Path], ...],
+    modules: tuple[tuple[str, bytes], ...],
+) -> Path:
     """As image_for; a run starts hundreds of guests with the same image."""
-    wanted = {f"/bin/{name}": find_program(name) for name in programs} | dict(files)
-    entries = [*_system(), *(entry for item in sorted(wanted.items()) for entry in _program(*item))]
-    archive = cpio(_once([*entries, *_modules(modules)]))
+    wanted = {f"/bin/{Path(name).name}": find_program(name) for name in programs} | dict(files)
+    if AGENT in wanted:
+        raise InputError(f"a guest's {AGENT} is its agent", expected="another path", found=str(wanted[AGENT]))
+    asked = [entry for item in sorted(wanted.items()) for entry in _program(*item)]
+    archive = cpio(_once([*_system(), *asked, *_settings(), *(_busybox() if shell else ()), *_modules(modules)]))
     path = cache_dir("images") / f"{hashlib.sha256(archive).hexdigest()[:16]}.cpio.gz"
     if not path.exists():
         with whole_file(path) as draft:
@@ -102,7 +110,7 @@ def _aligned(data: bytes) -> bytes:
 
 def find_program(name: str) -> Path:
     """A command of this machine; InputError, with the package, when there is none."""
-    path = shutil.which(name)
+    path = location(name)
     if path is None:
         raise InputError(
             f"a guest cannot have {name}",
@@ -113,15 +121,14 @@ def find_program(name: str) -> Path:
     return Path(path)
 
 
-def _modules(modules: Sequence[Path]) -> Iterator[Entry]:
+def _modules(modules: Sequence[tuple[str, bytes]]) -> Iterator[Entry]:
     """Modules of the kernel, and the list by which the agent loads them."""
     if not modules:
         return
     yield Entry("modules", stat.S_IFDIR | 0o755)
-    names = [f"modules/{number:02}-{path.name}" for number, path in enumerate(modules)]
-    for name, path in zip(names, modules, strict=True):
-        yield Entry(name, stat.S_IFREG | 0o644, path.read_bytes())
-    yield Entry("modules/order", stat.S_IFREG | 0o644, "".join(f"/{name}\n" for name in names).encode())
+    for name, content in modules:
+        yield Entry(f"modules/{name}", stat.S_IFREG | 0o644, content)
+    yield Entry("modules/order", stat.S_IFREG | 0o644, "".join(f"/modules/{name}\n" for name, _ in modules).encode())
 
 
 def _system() -> Iterator[Entry]:
@@ -129,10 +136,16 @@ def _system() -> Iterator[Entry]:
         yield Entry(folder, stat.S_IFDIR | 0o755)
     yield Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))  # the kernel opens it before there is a /dev
     yield Entry("init", stat.S_IFREG | 0o755, agent_program().read_bytes())
+
+
+def _settings() -> Iterator[Entry]:
     yield Entry("etc/passwd", stat.S_IFREG | 0o644, b"root:x:0:0:root:/:/bin/sh\n")
     yield Entry("etc/group", stat.S_IFREG | 0o644, b"root:x:0:\n")
     yield Entry("etc/hosts", stat.S_IFREG | 0o644, b"127.0.0.1 localhost\n::1 localhost\n")
-    busybox = shutil.which("busybox")
+
+
+def _busybox() -> Iterator[Entry]:
+    busybox = location("busybox")
     if busybox is not None:
         yield from _program("/bin/busybox", Path(busybox))
         for applet in APPLETS:

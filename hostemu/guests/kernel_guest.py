@@ -83,6 +83,8 @@ class KernelGuest(Guest):
         self.cables: dict[str, Nic] = {}
         self.console_log = workdir / "console.log"
         self.resources = ExitStack()
+        self.handed_over = ExitStack()
+        """What is the virtualiser's alone once it runs."""
         self._channel: Channel | None = None
         self._namespace: NetNamespace | None = None
         self._virtualiser: NamespaceProgram | None = None
@@ -124,7 +126,7 @@ class KernelGuest(Guest):
         for nic in self.spec.nics:
             self._open_far_end(self._namespace, nic)
         near, far = socket.socketpair()
-        with far, ExitStack() as files:
+        with far, self.handed_over, ExitStack() as files:
             self._channel = Channel(near, self.spec.name, self.line_bytes)
             self.resources.callback(self._channel.close)
             argv, fds = self.command(far.fileno())
@@ -168,7 +170,7 @@ class KernelGuest(Guest):
                     path = f"/proc/sys/{name.replace('.', '/')}"
                     channel.checked(FrameKind.WRITE, strings(path) + value.encode(), deadline)
             try:
-                self._configure(RouteSocket(AgentEndpoint(channel)))
+                self._configure(RouteSocket(AgentEndpoint(channel)), deadline)
             except OSError as error:
                 raise GuestError(
                     f"the kernel of guest {self.spec.name} refuses a setting", found=str(error)
@@ -194,7 +196,7 @@ class KernelGuest(Guest):
                     hint="use a kernel that `hostemu kernel build` makes",
                 ) from error
 
-    def _configure(self, route: RouteSocket) -> None:
+    def _configure(self, route: RouteSocket, deadline: Deadline) -> None:
         """Name the NICs, found by their MAC addresses, and give them what the specification says."""
         route.request([set_link(1, up=True)])
         links = {link.mac: link.index for link in route.links()}
@@ -213,6 +215,8 @@ class KernelGuest(Guest):
                     local_prefixes=nic.local_prefixes,
                 )
             )
+        own = {nic.mac for nic in self.spec.nics}
+        deadline.wait_until(lambda: all(link.is_running for link in route.links() if link.mac in own))
 
     def spawn(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
@@ -334,21 +338,23 @@ class KernelGuest(Guest):
     def stop(self, grace_s: float = STOP_S) -> None:
         """End its programs, ask it to end, kill it."""
         if self._channel is not None and self._channel.is_open:
-            for program in self._programs:
-                program.stop(min(grace_s, FAREWELL_S))
-            with suppress(GuestError, DeadlineExceeded):
+            with suppress(GuestError, DeadlineExceeded):  # one that does not answer, or is paused, is asked once only
+                for program in self._programs:
+                    program.stop(min(grace_s, FAREWELL_S))
                 self._channel.send(FrameKind.END, 0)
                 if self._virtualiser is not None:
                     self._virtualiser.wait(Deadline.after(min(grace_s, FAREWELL_S), "the guest to end"))
         self._close()
 
     def _close(self) -> None:
-        for program in self._programs:
-            program.stop(0.0)
-        self._programs.clear()
         if self._virtualiser is not None:
             self._virtualiser.end()
             self._virtualiser = None
+        if self._channel is not None:
+            self._channel.close()
+        for program in self._programs:
+            program.stop(0.0)  # it is over: nobody answers for it any more
+        self._programs.clear()
         self.resources.close()
         self._channel, self._namespace = None, None
         self.cables.clear()

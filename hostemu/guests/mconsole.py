@@ -25,10 +25,10 @@ def request(path: Path, command: str) -> str:
     own = path.with_name(f"client-{threading.get_ident()}")  # abstract names would be those of our network namespace
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, ExitStack() as undo:
         undo.callback(own.unlink, missing_ok=True)
-        sock.bind(str(own))
         sock.settimeout(PATIENCE_S)
         said = []
         try:
+            sock.bind(str(own))
             sock.sendto(_REQUEST.pack(MAGIC, VERSION, len(command), command.encode()), str(path))
             more = 1
             while more:

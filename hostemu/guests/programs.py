@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
 import struct
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError
 from hostemu.guests.api import STOP_S, Finished, GuestProcess, ProcessUsage
-from hostemu.guests.channel import WINDOW_BYTES, Channel, FrameKind, spawn_payload
+from hostemu.guests.channel import MAX_PAYLOAD, WINDOW_BYTES, Channel, FrameKind, spawn_payload
 from hostemu.guests.sinks import File, Memory, Nowhere, Pipe, Sink
 
 LOST = 137
-"""Exit status of a program whose guest has died: it was killed with it."""
+"""Exit status of a program that is forgotten, or whose guest has died: it was killed."""
 
 START_S = 20.0
 PIECE_BYTES = 1 << 15
@@ -42,7 +43,11 @@ class RemoteProgram:
 
     def start(self, argv: Sequence[str], env: Mapping[str, str], folder: str, root: str, deadline: Deadline) -> None:
         """Start it in a folder of the guest's; OSError when there is no such program.  root: chroot(2) into it."""
-        self._channel.send(FrameKind.SPAWN, self._stream, spawn_payload(argv, env, folder, root))
+        payload = spawn_payload(argv, env, folder, root)
+        if len(payload) > MAX_PAYLOAD:
+            self.end()
+            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG), argv[0])
+        self._channel.send(FrameKind.SPAWN, self._stream, payload)
         self._channel.await_change(lambda: self._errno is not None, deadline)
         if self._errno:
             self.end()
@@ -100,6 +105,7 @@ class RemoteProgram:
     def end(self) -> None:
         """Forget it, and kill it if it is still there; its output goes nowhere any more.  Harmless again."""
         if self._status is None:
+            self._status = LOST
             with suppress(GuestError):
                 self._channel.send(FrameKind.FORGET, self._stream)
         self._channel.close_stream(self._stream)
@@ -142,6 +148,8 @@ class _Input(io.RawIOBase):
         return True
 
     def write(self, data: object) -> int:
+        if self.closed:
+            raise ValueError("write to closed file")
         content = bytes(data)  # type: ignore[call-overload]
         self._program.write(content)
         return len(content)
@@ -164,15 +172,14 @@ class AgentProcess(GuestProcess):
         log: Path | None,
     ) -> None:
         """place: folder and root.  OSError when there is no such program."""
-        self._pipe = Pipe()
-        self.stdout = os.fdopen(self._pipe.read_fd, "rb", buffering=0)
-        try:
+        with ExitStack() as undo:
+            self._pipe = Pipe()
+            self.stdout = undo.enter_context(os.fdopen(self._pipe.read_fd, "rb", buffering=0))
+            undo.callback(self._pipe.abandon)
             self._program = RemoteProgram(channel, self._pipe, Nowhere() if log is None else File(log))
+            undo.callback(self._program.end)  # one that starts too late is to be forgotten
             self._program.start(argv, env, *place, Deadline.after(START_S, f"{argv[0]} to start"))
-        except BaseException:
-            self._pipe.abandon()
-            self.stdout.close()
-            raise
+            undo.pop_all()
         self.stdin = _Input(self._program)  # type: ignore[assignment]
 
     def poll(self) -> int | None:

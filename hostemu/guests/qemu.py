@@ -15,6 +15,7 @@ from hostemu.guests.api import GuestSpec, Multicast, NicSpec, SwitchPort
 from hostemu.guests.booting import kernel_for
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest, answer_soon
+from hostemu.guests.kernel_modules import modules_for
 from hostemu.guests.qmp import Monitor
 from hostemu.guests.tsc import tsc_khz
 from hostemu.lab import NetNamespace
@@ -47,7 +48,8 @@ def boot(spec: GuestSpec, accelerator: str) -> list[str]:
     if khz is not None:
         # Else an emulated machine takes its counter for unreliable, and ticks 100 times a second instead.
         words += [f"tsc_early_khz={khz}", "tsc=reliable"]
-    return ["-kernel", str(kernel.path), "-initrd", str(image_for(spec)), "-append", " ".join(words)]
+    initrd = image_for(spec, modules_for(kernel, shares=spec.shares is not None))
+    return ["-kernel", str(kernel.path), "-initrd", str(initrd), "-append", " ".join(words)]
 
 
 def network(number: int, nic: NicSpec, taps: Mapping[str, str]) -> str:
@@ -89,7 +91,7 @@ class QemuGuest(KernelGuest):
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         near, far = socket.socketpair()
-        self.resources.enter_context(far)  # QEMU has a copy of its own
+        self.handed_over.enter_context(far)
         self.monitor = Monitor(near, self.spec.name)
         self.resources.callback(self.monitor.close)
         argv = [str(agent_program()), "launch", "H", QEMU, *self.options()]
@@ -122,7 +124,8 @@ class QemuGuest(KernelGuest):
         self.require_running()
         if self.monitor is None:
             raise ValueError("a running QEMU without a monitor")
-        return self.monitor.execute(command, answer_soon(f"QEMU to {command}"), **arguments)
+        with self._explained():
+            return self.monitor.execute(command, answer_soon(f"QEMU to {command}"), **arguments)
 
     def give_file(self, path: Path, flags: int, name: str) -> None:
         """Open a file for QEMU, which finds it under a name; flags: of open(2)."""

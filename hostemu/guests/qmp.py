@@ -71,8 +71,9 @@ class Monitor:
         future = asyncio.run_coroutine_threadsafe(function(), _loop())
         try:
             return future.result(deadline.left_s())
-        except (QMPError, OSError, TimeoutError) as error:
+        except (QMPError, OSError, EOFError) as error:
             future.cancel()
+            silence = "no answer in time" if isinstance(error, TimeoutError) else "it has hung up"
             raise GuestError(
-                f"QEMU of guest {self._guest} does not carry out {what}", found=str(error) or "no answer in time"
+                f"QEMU of guest {self._guest} does not carry out {what}", found=str(error) or silence
             ) from error

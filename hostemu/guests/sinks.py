@@ -62,14 +62,17 @@ class File(Sink):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = path.open("wb", buffering=0)
+        self._lock = threading.Lock()
 
     def feed(self, data: bytes) -> None:
-        with suppress(OSError):
-            self._file.write(data)
+        with self._lock, suppress(OSError):
+            if not self._file.closed:  # a program that is forgotten may still have had something to say
+                self._file.write(data)
         self.credit(len(data))
 
     def end(self) -> None:
-        self._file.close()
+        with self._lock:
+            self._file.close()
 
 
 class Pipe(Sink):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,7 +43,14 @@ class Switchboard:
                 # A number that was closed and given out again meanwhile is asked once too often: harmless.
                 handler = self._handlers.get(fd)
                 if handler is not None:
-                    handler(events)
+                    self._call(fd, handler, events)
+
+    def _call(self, fd: int, handler: Handler, events: int) -> None:
+        try:
+            handler(events)
+        except Exception:  # a fault of ours must not make all other guests fall silent
+            self.forget(fd)
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 _lock = threading.Lock()

@@ -89,7 +89,8 @@ class UmlGuest(KernelGuest):
 
     def _manage(self, command: str) -> None:
         self.require_running()
-        mconsole.request(UML_FOLDER / self.spec.name / "mconsole", command)
+        with self._explained():
+            mconsole.request(UML_FOLDER / self.spec.name / "mconsole", command)
 
 
 class UmlBackend(Backend):

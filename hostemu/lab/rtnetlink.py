@@ -30,7 +30,7 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _NDA_DST, _NDA_LLADDR = 1, 2
-_IFF_UP = 0x1
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _NUD_PERMANENT = 0x80
 _RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
 _RTPROT_STATIC = 4
@@ -159,11 +159,12 @@ def _own_kernel() -> socket.socket:
 
 @dataclass(frozen=True)
 class Link:
-    """An interface as its kernel tells of it."""
+    """An interface as its kernel tells of it.  is_running: up, with a carrier, and its queue at work."""
 
     index: int
     name: str
     mac: str
+    is_running: bool
 
 
 class RouteSocket:
@@ -243,7 +244,8 @@ def _parse_link(body: bytes) -> Link:
     """The interface of a NEWLINK message."""
     attributes = _attributes(body, 16)
     name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
-    return Link(struct.unpack_from("=i", body, 4)[0], name, attributes.get(_IFLA_ADDRESS, b"").hex(":"))
+    index, flags = struct.unpack_from("=iI", body, 4)
+    return Link(index, name, attributes.get(_IFLA_ADDRESS, b"").hex(":"), bool(flags & _IFF_RUNNING))
 
 
 def raise_loopback() -> None:

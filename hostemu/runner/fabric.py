@@ -163,7 +163,9 @@ def _router(layout: Layout, scenario: Scenario, means: Means, wire: Wire, site: 
         addresses=(f"{isp.router_address}/30",),
         neighbours=((str(isp.address), isp.mac),),
     )
-    spec = GuestSpec(ROUTER, (inner, outer), scenario.hosts.memory_bytes, sysctls=FORWARDING, kernel=means.kernel)
+    spec = GuestSpec(
+        ROUTER, (inner, outer), scenario.hosts.memory_bytes, sysctls=FORWARDING, kernel=means.kernel, shell=False
+    )
     return GuestPlan(means.backend, spec, lambda _guests: site)
 
 
@@ -211,7 +213,7 @@ def _plan(scenario: Scenario, means: Means, host: HostPlan, farm: FarmPlan | Non
             backend, replace(spec, memory_bytes=hosts.center_memory_bytes, shares=means.folder.resolve())
         )
     files = {FARM_PATH: farm_program()} if backend.has_own_kernel else {}
-    return GuestPlan(backend, replace(spec, memory_bytes=hosts.memory_bytes, files=files, is_copy=True))
+    return GuestPlan(backend, replace(spec, memory_bytes=hosts.memory_bytes, files=files, shell=False, is_copy=True))
 
 
 _WIRINGS: Mapping[str, Callable[[Layout, Scenario, Means, ExitStack], Fabric]] = {

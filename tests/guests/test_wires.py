@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hostemu.lab import call_in_lab
-from tests.contract.test_contract import require
+from tests.contract.conftest import require
 from tests.lab.needs import needs_lab
 
 pytestmark = needs_lab

@@ -108,7 +108,7 @@ static void obey(int type, uint16_t stream, uint8_t *payload, size_t length)
     case STDIN: feed_program(stream, payload, length); break;
     case SIGNAL: signal_program(stream, length ? payload[0] : SIGKILL); break;
     case FORGET: forget_program(stream); break;
-    case CREDIT: credit_program(stream, get_u32(payload)); break;
+    case CREDIT: credit_program(stream, length < 4 ? 0 : get_u32(payload)); break;
     case USAGE: tell_usage(stream); break;
     case NETLINK: send_netlink(stream, payload, length); break;
     case CLOCK: tell_clock(stream); break;
@@ -174,7 +174,7 @@ static void say_ready(void)
     send_frame(READY, 0, hello, 4 + strlen(name.release));
 }
 
-static void serve(int signals)
+static _Noreturn void serve(int signals)
 {
     struct pollfd fds[3 + MAX_POLLED];
     for (;;) {
@@ -201,20 +201,25 @@ static void serve(int signals)
     }
 }
 
-int main(int argc, char **argv)
+static _Noreturn void begin(int fd, bool may_acknowledge)
 {
-    if (argc > 1 || getpid() != 1)
-        return command(argc, argv);
-    prepare_system();
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_BLOCK, &mask, NULL);
     signal(SIGPIPE, SIG_IGN);
     int signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
-    channel = open_channel();
-    acknowledges = kernel_argument("hostemu_ack", (char[8]){0}, 8);
+    channel = fd;
+    acknowledges = may_acknowledge;
     say_ready();
     flush_channel();
     serve(signals);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 || getpid() != 1)
+        return command(argc, argv);
+    prepare_system();
+    begin(open_channel(), kernel_argument("hostemu_ack", (char[8]){0}, 8));
 }
