@@ -23,7 +23,7 @@ test-heavy: $(VENV)/.test-ready guests
 bench: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python
 
-# Plays both thesis scenarios unscaled, three seeds each (about 25 minutes, on a machine that does nothing else).
+# Plays both thesis scenarios unscaled, three seeds each (about 50 minutes, on a machine that does nothing else).
 results: $(VENV)/.ready guests
 	tools/reference-runs $(BIN)/hostemu
 
