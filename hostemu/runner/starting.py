@@ -41,13 +41,14 @@ def start_guests(
     quick = {name: plan for name, plan in plans.items() if not plan.backend.has_own_kernel}
     slow = {name: plan for name, plan in plans.items() if plan.backend.has_own_kernel}
     guests: dict[str, Guest] = {}
+    stack.callback(_stop_all, guests)
     for name, plan in quick.items():
-        guests[name] = stack.enter_context(_create(plan, workdir, guests))
+        guests[name] = _create(plan, workdir, guests)
         _start(guests[name])
         on_started(len(guests))
     for name, plan in slow.items():
-        guests[name] = stack.enter_context(_create(plan, workdir, guests))
-    with ThreadPoolExecutor(STARTS_PER_CORE * len(os.sched_getaffinity(0)), "starter") as starters:
+        guests[name] = _create(plan, workdir, guests)
+    with _pool() as starters:
         started = [starters.submit(_start, guests[name]) for name in slow]
         try:
             for number, future in enumerate(as_completed(started), 1):
@@ -57,6 +58,20 @@ def start_guests(
             starters.shutdown(wait=True, cancel_futures=True)
             raise
     return guests
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(STARTS_PER_CORE * len(os.sched_getaffinity(0)), "starter")
+
+
+def _stop_all(guests: Mapping[str, Guest]) -> None:
+    """Those with a kernel of their own first: their wires may lead to others."""
+    with _pool() as stoppers:
+        list(stoppers.map(_stop, list(guests.values())[::-1]))
+
+
+def _stop(guest: Guest) -> None:
+    guest.stop()
 
 
 def _create(plan: GuestPlan, workdir: Path, running: Mapping[str, Guest]) -> Guest:
