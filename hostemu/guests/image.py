@@ -56,6 +56,10 @@ class Entry:
     device: tuple[int, int] = (0, 0)
 
 
+LAST = Entry("complete", stat.S_IFREG | 0o444)
+"""By this the agent knows that all of the image has found room: a kernel goes on with what it has unpacked."""
+
+
 def agent_program() -> Path:
     """The guest's process 1, compiled; HostError when this machine cannot."""
     return compiled("agent", sorted(NATIVE.glob("*.c")))
@@ -83,7 +87,8 @@ def _image(
     if AGENT in wanted:
         raise InputError(f"a guest's {AGENT} is its agent", expected="another path", found=str(wanted[AGENT]))
     asked = [entry for item in sorted(wanted.items()) for entry in _program(*item)]
-    archive = cpio(_once([*_system(), *asked, *_settings(), *(_busybox() if shell else ()), *_modules(modules)]))
+    entries = [*_system(), *asked, *_settings(), *(_busybox() if shell else ()), *_modules(modules)]
+    archive = cpio([*_once(entries), LAST])
     path = cache_dir("images") / f"{hashlib.sha256(archive).hexdigest()[:16]}.cpio.gz"
     if not path.exists():
         with whole_file(path) as draft:

@@ -200,10 +200,12 @@ class KernelGuest(Guest):
         """Name the NICs, found by their MAC addresses, and give them what the specification says."""
         route.request([set_link(1, up=True)])
         links = {link.mac: link.index for link in route.links()}
-        for nic, mac in zip(self.spec.nics, self.boot_macs(), strict=True):
-            if mac not in links:
-                raise GuestError(f"guest {self.spec.name} has no NIC {mac}", found=", ".join(links))
-            index = links[mac]
+        found = [links[mac] for mac in self.boot_macs() if mac in links]
+        if len(found) < len(self.spec.nics):
+            raise GuestError(f"guest {self.spec.name} lacks a NIC", found=", ".join(links))
+        # One's new name may be that of another until now.
+        route.request([set_link(index, up=False, name=f"nic{index}") for index in found])
+        for nic, index in zip(self.spec.nics, found, strict=True):
             settings = set_link(index, up=False, mac=nic.mac, mtu=nic.mtu, name=nic.name)
             route.request([settings, set_link(index, up=True)])
             route.request(

@@ -10,8 +10,8 @@ import itertools
 import os
 import tempfile
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,8 +71,9 @@ class _TemplateGuest(QemuGuest):
     def save(self, state: Path, deadline: Deadline) -> str:
         """Boot, empty the caches, stop, write the state of the devices; returns the kernel's release."""
         channel = self.require_running()
-        channel.wait_ready(deadline)
-        channel.checked(FrameKind.WRITE, strings("/proc/sys/vm/drop_caches") + b"3", deadline)
+        with self._explained():
+            channel.wait_ready(deadline)
+            channel.checked(FrameKind.WRITE, strings("/proc/sys/vm/drop_caches") + b"3", deadline)
         self.execute("migrate-set-capabilities", capabilities=IGNORE_SHARED)
         self.give_file(state, os.O_WRONLY | os.O_CREAT, "state")
         self.execute("migrate", uri="fd:state")
@@ -84,6 +85,16 @@ class _TemplateGuest(QemuGuest):
     def _migration(self) -> str:
         said = self.execute("query-migrate")
         return str(said.get("status")) if isinstance(said, dict) else ""
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Errors name no log, since that goes with the template's folder; they hold its last words."""
+    try:
+        yield
+    except GuestError as error:
+        error.log = None
+        raise
 
 
 class TemplateStore:
@@ -109,7 +120,7 @@ class TemplateStore:
         with ExitStack() as undo, tempfile.TemporaryDirectory() as folder:
             undo.callback(ram.unlink, missing_ok=True)
             undo.callback(state.unlink, missing_ok=True)
-            with _TemplateGuest(spec, Path(folder)) as guest:
+            with _TemplateGuest(spec, Path(folder)) as guest, _without_log():
                 guest.accelerator, guest.ram = self._accelerator, ram
                 guest.start(deadline)
                 release = guest.save(state, Deadline.after(SAVE_S, "a template to be saved"))

@@ -5,6 +5,9 @@ Facts about options: Documentation/virt/uml/user_mode_linux_howto_v2.rst of the 
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
 from pathlib import Path
 
 from hostemu.guests import mconsole
@@ -22,8 +25,9 @@ from hostemu.guests.api import (
 )
 from hostemu.guests.booting import boot_probe, kernel_for, made_of, prepared_by, require
 from hostemu.guests.image import agent_program, image_for
-from hostemu.guests.kernel_guest import KernelGuest
-from hostemu.lab import NetNamespace
+from hostemu.guests.kernel_guest import AgentEndpoint, KernelGuest
+from hostemu.lab import NetNamespace, rtnetlink
+from hostemu.lab.rtnetlink import RouteSocket
 
 VECTOR_DEPTH = 64
 """Frames that a vector NIC takes at a time: as many as the kernel's polling allows (NAPI_POLL_WEIGHT)."""
@@ -31,6 +35,8 @@ VECTOR_DEPTH = 64
 
 UML_FOLDER = Path("/dev/shm")
 """The lab's own: it ends with it, and its path is short enough for a socket's."""
+
+_numbers = itertools.count()
 
 
 class UmlGuest(KernelGuest):
@@ -40,19 +46,26 @@ class UmlGuest(KernelGuest):
     # descriptor out of the poll set, and nothing puts it back (arch/um/drivers/line.c, Linux 6.1).
     line_bytes = 2048
 
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
+        super().__init__(spec, workdir, site)
+        self._folder = UML_FOLDER
+
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         kernel = kernel_for(self.spec, "uml")
+        # New for every start: no kernel takes the folder of another that had the same process number as itself.
+        self._folder = UML_FOLDER / f"uml-{os.getpid()}-{next(_numbers)}"
+        self.resources.callback(shutil.rmtree, self._folder, ignore_errors=True)
         nics = (self._nic_argument(number, nic) for number, nic in enumerate(self.spec.nics))
         argv = [
             str(agent_program()),
             "launch",
-            "R",  # else the kernel's randomisation of the heap's start is added to the guest's memory
+            "RC",  # R: else the kernel's randomisation of the heap's start is added to the guest's memory
             str(kernel.path),
             f"mem={self.spec.memory_bytes}",
             f"initrd={image_for(self.spec)}",
             "root=/dev/ram0",
-            f"uml_dir={UML_FOLDER}",
-            f"umid={self.spec.name}",
+            f"uml_dir={self._folder.parent}",
+            f"umid={self._folder.name}",
             "con0=null,fd:1",
             "con=null",
             f"ssl0=fd:{agent_fd}",
@@ -87,10 +100,27 @@ class UmlGuest(KernelGuest):
     def resume(self) -> None:
         self._manage("go")
 
+    def set_link(self, name: str, *, up: bool) -> None:
+        """The guest's kernel does not see it, but a NIC that sends meanwhile fails for good, until it is opened anew.
+
+        So it is opened anew with its cable; what its kernel forgets on the way is said again.
+        """
+        super().set_link(name, up=up)
+        if not up:
+            return
+        nic = next(nic for nic in self.spec.nics if nic.name == name)
+        with self._explained():
+            route = RouteSocket(AgentEndpoint(self.require_running()))
+            index = next(link.index for link in route.links() if link.name == name)
+            route.request([rtnetlink.set_link(index, up=False), rtnetlink.set_link(index, up=True)])
+            route.request(
+                rtnetlink.configure(index, addresses=nic.addresses, neighbours=nic.neighbours, routes=nic.routes)
+            )
+
     def _manage(self, command: str) -> None:
         self.require_running()
         with self._explained():
-            mconsole.request(UML_FOLDER / self.spec.name / "mconsole", command)
+            mconsole.request(self._folder / "mconsole", command)
 
 
 class UmlBackend(Backend):

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from hostemu.lab import kernel, rtnetlink
-from hostemu.lab.nic import Nic, check_kind, make_pair, nic_kind, open_cable, open_tap, open_veth
+from hostemu.lab.nic import Nic, check_kind, forget_error, make_pair, nic_kind, open_cable, open_tap, open_veth
 from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
 
 T = TypeVar("T")
@@ -119,6 +119,7 @@ class NetNamespace:
         nic = self.call(lambda: open_cable(name))
         self._undo.callback(os.close, nic.fd)
         self._route.request([rtnetlink.set_link(nic.index, up=True, mtu=mtu)])
+        forget_error(nic)
         return nic
 
     def open_tap(self, name: str, mac: str, mtu: int = 1500) -> Nic:
@@ -150,6 +151,8 @@ class NetNamespace:
     def set_link(self, nic: Nic, *, up: bool) -> None:
         """Raise or lower an interface."""
         self._route.request([rtnetlink.set_link(nic.index, up=up)])
+        if up and nic.kind == "cable":
+            forget_error(nic)
 
     def configure(
         self,

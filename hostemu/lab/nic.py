@@ -154,6 +154,12 @@ def _remove_link(index: int) -> None:
         route.link("del", index=index)
 
 
+def forget_error(nic: Nic) -> None:
+    """Have a packet socket not tell that its interface was down: it would do so once, in the place of a frame."""
+    with socket.socket(fileno=os.dup(nic.fd)) as sock:
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
 def _prepare_packet_socket(sock: socket.socket) -> None:
     for option in (_PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING, _PACKET_QDISC_BYPASS):
         sock.setsockopt(_SOL_PACKET, option, 1)

@@ -1,7 +1,7 @@
 """What the contract has every kind of guest do; the tests judge what comes back.
 
-Most guests live in a lab only: what is called from outside is a function of (argument, emit).  What can be done with
-one guest after the other is a function of (guest, folder), and all those share a guest.
+Most guests live in a lab only: what is called from outside is a function of (argument, emit).  What leaves a guest as
+it was is a function of (guest, folder), and all those share a guest.
 """
 
 from __future__ import annotations

@@ -221,5 +221,7 @@ int main(int argc, char **argv)
     if (argc > 1 || getpid() != 1)
         return command(argc, argv);
     prepare_system();
+    if (access("/complete", F_OK) < 0)
+        die("the guest has too little memory for its image");
     begin(open_channel(), kernel_argument("hostemu_ack", (char[8]){0}, 8));
 }

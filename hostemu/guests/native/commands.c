@@ -3,7 +3,8 @@
  *
  *     agent put FILE              standard input to a file
  *     agent get FILE              a file to standard output
- *     agent launch FLAGS PROGRAM  become another program; flags: R, addresses are not randomised; H, no huge pages
+ *     agent launch FLAGS PROGRAM  become another program; flags: R, addresses are not randomised; H, no huge pages;
+ *                                 C, a child becomes it, and its end is ours
  *     agent tsc                   the frequency of this machine's time stamp counter in kHz
  */
 #define _GNU_SOURCE
@@ -15,6 +16,8 @@
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,12 +42,29 @@ static int copy(int from, int to, const char *name)
     return got < 0 ? complain(name) : 0;
 }
 
+/* Of process 1 of a namespace the kernel ignores what would end others; a kernel that panics calls abort() for ever. */
+static int wait_for(pid_t child)
+{
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return complain("waitpid");
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 static int launch(char **words)
 {
+    const struct rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
     if (strchr(words[0], 'R') && personality(ADDR_NO_RANDOMIZE) < 0)
         return complain("personality");
     if (strchr(words[0], 'H') && prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) < 0)
         return complain("prctl");
+    if (strchr(words[0], 'C')) {
+        pid_t child = fork();
+        if (child)
+            return child < 0 ? complain("fork") : wait_for(child);
+    }
     execvp(words[1], words + 1);
     complain(words[1]);
     return 127;
