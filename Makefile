@@ -1,29 +1,36 @@
 # make demo : sets itself up, then runs the demonstration (about a minute)
-# make test : sets itself up, then runs the tests (minutes; tests that need root say so when they are skipped)
+# make test : sets itself up, then runs the tests (minutes; tests that need root say so when they are skipped).  The first
+#             time it also builds two small kernels for guests, which takes some ten minutes more.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-heavy bench results format clean
+.PHONY: demo test test-heavy bench results guests format clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
 
-test: $(VENV)/.test-ready
-	tools/system-packages ip iperf3
+GUEST_TOOLS := cc musl-gcc busybox linux.uml qemu-system-x86_64 vde_switch
+MEASURING_TOOLS := ip iperf iperf3 tbench
+
+test: $(VENV)/.test-ready guests
 	$(BIN)/python -m pytest -m "not heavy and not bench"
 
-test-heavy: $(VENV)/.test-ready
+test-heavy: $(VENV)/.test-ready guests
 	$(BIN)/python -m pytest -m "heavy"
 
-bench: $(VENV)/.test-ready
-	tools/system-packages ip iperf3
+bench: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python
 
-# Plays both thesis scenarios unscaled, three seeds each (about 25 minutes, on a machine that does nothing else).
-results: $(VENV)/.ready
+# Plays both thesis scenarios unscaled, three seeds each (about 50 minutes, on a machine that does nothing else).
+results: $(VENV)/.ready guests
 	tools/reference-runs $(BIN)/hostemu
+
+# What guests with kernels of their own need: programs, and two kernels that are built once.
+guests: $(VENV)/.ready
+	tools/system-packages $(GUEST_TOOLS) $(MEASURING_TOOLS)
+	tools/lean-kernels $(BIN)/hostemu
 
 format: $(VENV)/.test-ready
 	$(BIN)/ruff format .

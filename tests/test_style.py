@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE_LINES = 400
+LINE_COLUMNS = 118
 
 PRIVATE_PATH = re.compile(r"(?<![\w.~>)}-])/(?:work|root|home)(?![\w.-])")
 REGISTRY_HOST = re.compile(
@@ -61,6 +62,13 @@ def test_no_module_is_too_long() -> None:
     lengths = {path.relative_to(ROOT): _lines(path) for path in sorted((ROOT / "hostemu").rglob("*.py"))}
     assert len(lengths) > 20
     assert {str(path): count for path, count in lengths.items() if count > MODULE_LINES} == {}
+
+
+def test_c_sources_are_as_short_as_modules_and_their_lines_as_those_of_python() -> None:
+    sources = {path for path in tree() if path.suffix in (".c", ".h")}
+    assert len(sources) > 20
+    assert [path.name for path in sources if _lines(path) > MODULE_LINES] == []
+    assert [path.name for path in sources if max(map(len, path.read_text().splitlines())) > LINE_COLUMNS] == []
 
 
 def _lines(path: Path) -> int:

@@ -1,58 +1,58 @@
-"""`hostemu calibrate`: measure what the simulator needs to know of this machine."""
+"""`hostemu calibrate`: measure this machine and its backends."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hostemu.cli.output import JsonOption, progress_bar, results_console, write_json
-from hostemu.measure.costs import Costs, save_costs
-from hostemu.runner.calibrate import Sample, measure_costs
+from hostemu.cli.progress import CampaignDisplay
+from hostemu.measure.campaigns import load_campaign
+from hostemu.report.campaign import as_table, notes
+from hostemu.runner.campaign import run_campaign
+from hostemu.runner.places import places_for
+
+SETTINGS_HELP = 'Override a key of the campaign, e.g. --set iperf.duration="5 s".'
 
 
 def calibrate(
-    backend: Annotated[str, typer.Option(help="What the guests are.")] = "netns",
-    repeats: Annotated[int, typer.Option(min=1, max=100, help="Runs per figure.")] = 5,
-    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The cost model to write.")] = Path(
-        "costs.toml"
-    ),
+    campaign: Annotated[str, typer.Argument(help="A campaign file, or the name of a shipped campaign.")] = "thesis",
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            help="What to measure, instead of what the campaign says: a backend, auto, or host; again for more.",
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The campaign's short form.")] = False,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SETTINGS_HELP)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Folder of the campaign, campaigns/NAME by default; for `costs` the cost model, costs.toml.",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--continue", help="Go on with the campaign that is there.")] = False,
     json: JsonOption = None,
 ) -> None:
-    """Measure the CPU time of the programs' actions; the result is a cost model for `hostemu simulate --model`."""
-    samples: list[Sample] = []
+    """Measure backends as the thesis' tables 1 to 4 do, or, with `costs`, what the simulator needs to know.
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        progress_bar("measuring costs, two short runs per repeat") as progress,
-    ):
-        task = progress.add_task("runs", total=2 * repeats, note="")
-
-        def on_sample(sample: Sample) -> None:
-            samples.append(sample)
-            progress.advance(task)
-
-        costs = measure_costs(backend, Path(folder), repeats, lambda _event: None, on_sample)
-    save_costs(costs, output)
-    write_json(json, {"costs_ns": costs.figures_ns(), "samples": [_as_json(sample) for sample in samples]})
-    results_console(json).print(_table(costs))
-    results_console(json).print(f"cost model: {output}", highlight=False)
-
-
-def _as_json(sample: Sample) -> dict[str, Any]:
-    return {"scenario": sample.scenario, "figures_ns": sample.figures_ns}
-
-
-def _table(costs: Costs) -> Table:
-    table = Table(title="CPU time per action", caption=costs.source)
-    for heading in ("action", "median, µs", "spread, µs", "n"):
-        table.add_column(heading, justify="left" if heading == "action" else "right")
-    origin = costs.provenance
-    for name, value_ns in costs.figures_ns().items():
-        spread_ns = 0 if origin is None else origin.spread_ns[name]
-        count = 0 if origin is None else origin.samples[name]
-        table.add_row(name, f"{value_ns / 1e3:.1f}", f"{spread_ns / 1e3:.1f}", str(count))
-    return table
+    Every value is kept in a journal at once; an interrupted campaign goes on with --continue.
+    """
+    definition = load_campaign(campaign, settings or [], quick=quick)
+    places = places_for(definition, output)
+    with progress_bar(f"campaign {definition.name}, into {places.journal}") as progress:
+        display = CampaignDisplay(progress)
+        summary = run_campaign(definition, backend or definition.backends, places, display, resume=resume)
+    write_json(json, summary)
+    console = results_console(json)
+    console.print(as_table(summary))
+    for text in notes(summary):
+        console.print(f"• {text}", highlight=False, markup=False, soft_wrap=True)
+    for kind, path in (("journal", places.journal), ("summary", places.summary), ("cost model", places.costs)):
+        if path is not None:
+            console.print(f"{kind}: {path}", highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from hostemu import __version__
 from hostemu.base.errors import HostemuError
-from hostemu.cli import calibrate, compare, demo, doctor, kernel, run, simulate
+from hostemu.cli import calibrate, compare, demo, doctor, kernel, run, simulate, tables
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
@@ -28,6 +28,7 @@ app.command()(simulate.simulate)
 app.command()(compare.compare)
 app.command()(calibrate.calibrate)
 app.add_typer(kernel.app)
+app.command()(tables.tables)
 
 
 def _print_version(wanted: bool) -> None:

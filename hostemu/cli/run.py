@@ -46,7 +46,8 @@ def run(
     """Play a scenario for real: guests, programs and packets; exit code 1 when the run failed or is invalid."""
     plan = load_scenario(scenario, overrides(settings, seed))
     kind = "" if backend == AUTO else f"{backend} "
-    with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests") as progress:
+    title = f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests"
+    with progress_bar(title, eta=True) as progress:
         result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel)
     write_json(json, result.summary)
     console = results_console(json)

@@ -28,7 +28,7 @@ def simulate(
     scenario: ScenarioArgument,
     model: Annotated[
         Path | None,
-        typer.Option(help="Cost model made by `hostemu calibrate`; without it computation costs no time."),
+        typer.Option(help="Cost model made by `hostemu calibrate costs`; without it computation costs no time."),
     ] = None,
     settings: SetOption = None,
     seed: SeedOption = None,

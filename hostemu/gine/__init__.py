@@ -3,6 +3,7 @@
 from hostemu.gine.engine import Engine, compile_engine
 from hostemu.gine.health import EngineHealth, NamedLineCounters, NodeCounters
 from hostemu.gine.network import Interface, Link, Network, Port, Router, Switch
+from hostemu.gine.realtime import realtime_priority
 
 __all__ = [
     "Engine",
@@ -16,4 +17,5 @@ __all__ = [
     "Router",
     "Switch",
     "compile_engine",
+    "realtime_priority",
 ]

@@ -1,6 +1,16 @@
 """Guests: emulated hosts, of several kinds behind one interface."""
 
-from hostemu.guests.api import Backend, Finished, Guest, GuestProcess, GuestSpec, NicSpec, Probe, Usage
+from hostemu.guests.api import (
+    Backend,
+    Finished,
+    Guest,
+    GuestProcess,
+    GuestSpec,
+    NicSpec,
+    Preparation,
+    Probe,
+    Usage,
+)
 from hostemu.guests.registry import AUTO, BACKENDS, MACHINES, backend, choose, offered
 
 __all__ = [
@@ -13,6 +23,7 @@ __all__ = [
     "GuestProcess",
     "GuestSpec",
     "NicSpec",
+    "Preparation",
     "Probe",
     "Usage",
     "backend",

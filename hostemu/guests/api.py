@@ -16,27 +16,35 @@ from typing import IO, Self
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed, DeadlineExceeded, InputError
+from hostemu.guests.nics import Cable, HostInterface, Multicast, NicSpec, SwitchPort, Wire, traffic
+from hostemu.lab import NetNamespace
+
+__all__ = [
+    "HANG_UP_S",
+    "STOP_S",
+    "Backend",
+    "Cable",
+    "Finished",
+    "Guest",
+    "GuestProcess",
+    "GuestSpec",
+    "HostInterface",
+    "Multicast",
+    "NicSpec",
+    "Preparation",
+    "Probe",
+    "ProcessUsage",
+    "SwitchPort",
+    "Usage",
+    "Wire",
+    "command_failed",
+    "inner_path",
+    "traffic",
+]
 
 STOP_S = 5.0
 HANG_UP_S = 0.5
 """What a program may take to end by itself once its input has ended."""
-
-
-@dataclass(frozen=True)
-class NicSpec:
-    """One network interface of a guest.
-
-    addresses: with prefix length, such as "10.0.0.2/30".  routes: (prefix, gateway).  neighbours: (address, MAC).
-    local_prefixes: networks whose every address is the guest's own.  mtu: bytes.
-    """
-
-    name: str
-    mac: str
-    addresses: tuple[str, ...] = ()
-    routes: tuple[tuple[str, str], ...] = ()
-    local_prefixes: tuple[str, ...] = ()
-    neighbours: tuple[tuple[str, str], ...] = ()
-    mtu: int = 1500
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class GuestSpec:
     sysctls: set where possible.  The rest is for guests with a kernel of their own:
     memory_bytes: what it believes to have.
     kernel: a kernel's file; None: the best that this machine has.
+    shell: whether it has a shell and small commands (busybox), which take 2 MB of its memory.
     programs: commands of this machine that it must have, too, with the libraries that they need.
     files: other programs and files that it must have: path in the guest → file here.
     is_copy: it may start as a copy of another that has booted, which is quicker and takes less memory.
@@ -58,6 +67,7 @@ class GuestSpec:
     memory_bytes: int = 32 << 20
     sysctls: Mapping[str, str] = field(default_factory=dict)
     kernel: Path | None = None
+    shell: bool = True
     programs: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     is_copy: bool = False
@@ -98,6 +108,18 @@ class Probe:
     usable: bool
     reason: str
     fix: str = ""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What has to be done on a host once, before the first guest of a backend can start.
+
+    packages: of the system.  commands: as a user types them.  reason: why it is not told, if it is not.
+    """
+
+    packages: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -267,29 +289,16 @@ def command_failed(guest: str, finished: Finished) -> CommandFailed:
     )
 
 
-_TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)
-
-
-def traffic(text: str, names: set[str]) -> dict[str, int]:
-    """The counters of these interfaces in a /proc/net/dev, added up."""
-    total = dict.fromkeys(_TRAFFIC_COLUMNS, 0)
-    for line in text.splitlines()[2:]:
-        name, _, counters = line.partition(":")
-        if name.strip() in names:
-            values = counters.split()
-            for key, column in _TRAFFIC_COLUMNS.items():
-                total[key] += int(values[column])
-    return total
-
-
 class Backend(ABC):
     """A kind of guest.
 
+    wires: what NICs of its guests can be joined to.
     has_own_kernel: its guests have memory, clock and file system of their own, too.
     """
 
     name: str
     has_own_kernel: bool = False
+    wires: tuple[type[Wire], ...] = (Cable,)
 
     def require(self, kernel: Path | None) -> None:
         """Find what its guests are made of; called outside of any lab, before anything is made.
@@ -304,5 +313,33 @@ class Backend(ABC):
         """Whether it works here, found by trying.  Must be called inside a lab."""
 
     @abstractmethod
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
-        """A guest that is not started yet; workdir: a folder for its files, made when it starts."""
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        """A guest that is not started yet; workdir: a folder for its files, made when it starts.
+
+        site: the host's namespace that its wires lead to, where they lead to one.
+        InputError for a wire that guests of this kind cannot have.
+        """
+
+    def check_wires(self, spec: GuestSpec, site: NetNamespace | None) -> None:
+        """InputError for a wire that guests of this kind cannot have, or that lacks a site."""
+        for nic in spec.nics:
+            kind = type(nic.wire)
+            if kind not in self.wires:
+                known = ", ".join(wire.__name__ for wire in self.wires)
+                raise InputError(
+                    f"NIC {nic.name} of a {self.name} guest cannot be joined to a {kind.__name__}",
+                    expected=known,
+                    found=kind.__name__,
+                )
+            if kind in (HostInterface, Multicast, SwitchPort) and site is None:
+                raise InputError(
+                    f"NIC {nic.name} of guest {spec.name} has no site", expected="a namespace", found="none"
+                )
+
+    def identity(self) -> dict[str, str]:
+        """What its guests are made of (versions, checksums): figures are pooled only where that is the same."""
+        return {}
+
+    def preparation(self) -> Preparation:
+        """What has to be done once, before its first guest can start."""
+        return Preparation(reason=f"backend {self.name} does not tell")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,10 +11,13 @@ from pathlib import Path
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import HostemuError, HostError, InputError
 from hostemu.base.packages import how_to_install, missing, packages_for
-from hostemu.guests.api import Backend, GuestSpec, NicSpec, Probe
+from hostemu.guests.api import Backend, GuestSpec, NicSpec, Preparation, Probe
 from hostemu.guests.image import agent_program
-from hostemu.guests.kernel_image import Kind
-from hostemu.guests.kernels import Kernel, find_kernel
+from hostemu.guests.kernel_build import RECIPES
+from hostemu.guests.kernel_image import Kind, file_sha256
+from hostemu.guests.kernel_source import PACKAGE as SOURCE_PACKAGE
+from hostemu.guests.kernels import PACKAGES, Kernel, find_kernel
+from hostemu.guests.toolchain import COMPILERS
 
 PROBE_S = 30.0
 
@@ -45,6 +49,23 @@ def require(kind: Kind, kernel: Path | None, needs: Sequence[str] = ()) -> None:
         raise HostError(f"not found: {', '.join(lacking)}", hint=how_to_install(packages_for(lacking)))
     agent_program()
     find_kernel(kind, kernel)
+
+
+def made_of(kind: Kind, *programs: str) -> dict[str, str]:
+    """What Backend.identity tells of guests with a kernel: its release and checksum, and those of programs here."""
+    kernel = _kernel(kind, None)
+    found = {"kernel": f"{kernel.flavour} {kernel.version}", "kernel_sha256": kernel.sha256}
+    paths = {name: shutil.which(name) for name in programs}
+    return found | {f"{name}_sha256": file_sha256(Path(path)) for name, path in paths.items() if path is not None}
+
+
+def prepared_by(kind: Kind, *programs: str) -> Preparation:
+    """What Backend.preparation tells of guests with a kernel: the packages of everything that they are made of."""
+    needs = [COMPILERS[0], "busybox", *programs]
+    if _kernel(kind, None).flavour != "lean":
+        return Preparation(tuple(sorted({*packages_for(needs), PACKAGES[kind]})))
+    packages = packages_for([*RECIPES[kind].needs, *needs, SOURCE_PACKAGE])
+    return Preparation(tuple(packages), (f"hostemu kernel build {kind}",))
 
 
 def boot_probe(backend: Backend, kind: Kind) -> Probe:

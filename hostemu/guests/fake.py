@@ -24,6 +24,7 @@ from hostemu.guests.api import (
     Usage,
     inner_path,
 )
+from hostemu.lab import NetNamespace
 
 POLL_S = 0.005
 
@@ -238,5 +239,6 @@ class FakeBackend(Backend):
     def probe(self) -> Probe:
         return Probe(True, "in memory")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        self.check_wires(spec, site)
         return FakeGuest(spec, self._faults)

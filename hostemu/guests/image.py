@@ -65,22 +65,29 @@ def agent_program() -> Path:
     return compiled("agent", sorted(NATIVE.glob("*.c")))
 
 
-def image_for(spec: GuestSpec, modules: Sequence[Path] = ()) -> Path:
-    """The image of a guest, from the cache when it was made before.  modules: of its kernel, in the order of loading.
+def image_for(spec: GuestSpec, modules: Sequence[tuple[str, bytes]] = ()) -> Path:
+    """The image of a guest, from the cache when it was made before.
+
+    modules: name and content of those of its kernel, in the order of loading.
 
     Raises InputError for a program that cannot be taken, HostError when the agent cannot be compiled.
     """
-    return _image(spec.programs, tuple(sorted(spec.files.items())), tuple(modules))
+    return _image(spec.shell, spec.programs, tuple(sorted(spec.files.items())), tuple(modules))
 
 
 @lru_cache(maxsize=64)
-def _image(programs: tuple[str, ...], files: tuple[tuple[str, Path], ...], modules: tuple[Path, ...]) -> Path:
+def _image(
+    shell: bool,
+    programs: tuple[str, ...],
+    files: tuple[tuple[str, Path], ...],
+    modules: tuple[tuple[str, bytes], ...],
+) -> Path:
     """As image_for; a run starts hundreds of guests with the same image."""
     wanted = {f"/bin/{Path(name).name}": find_program(name) for name in programs} | dict(files)
     if AGENT in wanted:
         raise InputError(f"a guest's {AGENT} is its agent", expected="another path", found=str(wanted[AGENT]))
     asked = [entry for item in sorted(wanted.items()) for entry in _program(*item)]
-    entries = [*_system(), *asked, *_settings(), *_busybox(), *_modules(modules)]
+    entries = [*_system(), *asked, *_settings(), *(_busybox() if shell else ()), *_modules(modules)]
     archive = cpio([*_once(entries), LAST])
     path = cache_dir("images") / f"{hashlib.sha256(archive).hexdigest()[:16]}.cpio.gz"
     if not path.exists():
@@ -119,15 +126,14 @@ def find_program(name: str) -> Path:
     return Path(path)
 
 
-def _modules(modules: Sequence[Path]) -> Iterator[Entry]:
+def _modules(modules: Sequence[tuple[str, bytes]]) -> Iterator[Entry]:
     """Modules of the kernel, and the list by which the agent loads them."""
     if not modules:
         return
     yield Entry("modules", stat.S_IFDIR | 0o755)
-    names = [f"modules/{number:02}-{path.name}" for number, path in enumerate(modules)]
-    for name, path in zip(names, modules, strict=True):
-        yield Entry(name, stat.S_IFREG | 0o644, path.read_bytes())
-    yield Entry("modules/order", stat.S_IFREG | 0o644, "".join(f"/{name}\n" for name in names).encode())
+    for name, content in modules:
+        yield Entry(f"modules/{name}", stat.S_IFREG | 0o644, content)
+    yield Entry("modules/order", stat.S_IFREG | 0o644, "".join(f"/modules/{name}\n" for name, _ in modules).encode())
 
 
 def _system() -> Iterator[Entry]:

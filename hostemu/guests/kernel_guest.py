@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import subprocess
 from abc import abstractmethod
@@ -13,10 +14,13 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed, DeadlineExceeded, GuestError, InputError
 from hostemu.guests.api import (
     STOP_S,
+    Cable,
     Finished,
     Guest,
     GuestProcess,
     GuestSpec,
+    HostInterface,
+    NicSpec,
     Usage,
     command_failed,
     inner_path,
@@ -34,6 +38,7 @@ ANSWER_S = 20.0
 
 FAREWELL_S = 1.0
 CONSOLE_TAIL_LINES = 5
+_cables = itertools.count()
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "TERM": "dumb", "LANG": "C.UTF-8"}
 PSEUDO_FILES = (("proc", "proc", "proc"), ("sys", "sys", "sysfs"), ("/dev", "dev", "bind"), ("tmp", "tmp", "tmpfs"))
 """What a guest that sees the host's files has of its own: source, folder, type."""
@@ -62,14 +67,19 @@ class AgentEndpoint:
 
 
 class KernelGuest(Guest):
-    """A guest whose kernel runs in a process of this machine, in a network namespace with the cables of its NICs."""
+    """A guest whose kernel runs in a process of this machine, in a network namespace with the far ends of its NICs.
+
+    That namespace is the guest's own, or the site that its wires lead to.  taps: by NIC, the TAP it is joined to.
+    """
 
     line_bytes: int | None = None
     """What may be on its way to the agent; None: whatever the channel takes."""
 
-    def __init__(self, spec: GuestSpec, workdir: Path) -> None:
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
         self.spec = spec
         self.workdir = workdir
+        self.taps: dict[str, str] = {}
+        self._site = site
         self.cables: dict[str, Nic] = {}
         self.console_log = workdir / "console.log"
         self.resources = ExitStack()
@@ -112,9 +122,9 @@ class KernelGuest(Guest):
 
     def _launch(self) -> None:
         self.workdir.mkdir(parents=True, exist_ok=True)
-        self._namespace = self.resources.enter_context(NetNamespace())
-        for number, nic in enumerate(self.spec.nics):
-            self.cables[nic.name] = self._namespace.open_cable(f"tap{number}", nic.mtu)
+        self._namespace = self._site or self.resources.enter_context(NetNamespace())
+        for nic in self.spec.nics:
+            self._open_far_end(self._namespace, nic)
         near, far = socket.socketpair()
         with far, self.handed_over, ExitStack() as files:
             self._channel = Channel(near, self.spec.name, self.line_bytes)
@@ -132,6 +142,22 @@ class KernelGuest(Guest):
                 pass_fds=[far.fileno(), *fds],
             )
 
+    def _open_far_end(self, namespace: NetNamespace, nic: NicSpec) -> None:
+        match nic.wire:
+            case Cable():
+                self.taps[nic.name] = f"cable{next(_cables)}"
+                self.cables[nic.name] = namespace.open_cable(self.taps[nic.name], nic.mtu)
+            case HostInterface(far):
+                self.taps[nic.name] = far.name
+                interface = namespace.open_tap(far.name, far.mac, far.mtu)
+                namespace.configure(
+                    interface,
+                    addresses=far.addresses,
+                    neighbours=far.neighbours,
+                    routes=far.routes,
+                    local_prefixes=far.local_prefixes,
+                )
+
     def wait_ready(self, deadline: Deadline) -> None:
         """The guest's agent answers, and its kernel has taken all settings."""
         channel = self.require_running()
@@ -144,7 +170,7 @@ class KernelGuest(Guest):
                     path = f"/proc/sys/{name.replace('.', '/')}"
                     channel.checked(FrameKind.WRITE, strings(path) + value.encode(), deadline)
             try:
-                self._configure(RouteSocket(AgentEndpoint(channel)))
+                self._configure(RouteSocket(AgentEndpoint(channel)), deadline)
             except OSError as error:
                 raise GuestError(
                     f"the kernel of guest {self.spec.name} refuses a setting", found=str(error)
@@ -170,7 +196,7 @@ class KernelGuest(Guest):
                     hint="use a kernel that `hostemu kernel build` makes",
                 ) from error
 
-    def _configure(self, route: RouteSocket) -> None:
+    def _configure(self, route: RouteSocket, deadline: Deadline) -> None:
         """Name the NICs, found by their MAC addresses, and give them what the specification says."""
         route.request([set_link(1, up=True)])
         links = {link.mac: link.index for link in route.links()}
@@ -191,6 +217,8 @@ class KernelGuest(Guest):
                     local_prefixes=nic.local_prefixes,
                 )
             )
+        own = {nic.mac for nic in self.spec.nics}
+        deadline.wait_until(lambda: all(link.is_running for link in route.links() if link.mac in own))
 
     def spawn(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None
@@ -266,7 +294,8 @@ class KernelGuest(Guest):
         """The cable of a NIC; InputError when there is none of that name."""
         self.require_running()
         if name not in self.cables:
-            raise InputError(f"guest {self.spec.name} has no NIC {name!r}", expected=", ".join(self.cables))
+            expected = ", ".join(self.cables) or "a NIC on a cable"
+            raise InputError(f"guest {self.spec.name} has no NIC {name!r} that is a port", expected=expected)
         return self.cables[name]
 
     def set_link(self, name: str, *, up: bool) -> None:
@@ -331,6 +360,7 @@ class KernelGuest(Guest):
         self.resources.close()
         self._channel, self._namespace = None, None
         self.cables.clear()
+        self.taps.clear()
 
     def require_running(self) -> Channel:
         """The channel to its agent; GuestError when the guest is not running."""

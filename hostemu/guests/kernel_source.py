@@ -23,7 +23,7 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 
 @dataclass(frozen=True)
 class Source:
-    """A kernel source; sha256: of a tarball's content, or of the names, sizes and times of a folder's files."""
+    """A kernel source; sha256: of a tarball, or of a folder's place and its files' names, sizes and times."""
 
     path: Path
     sha256: str
@@ -76,7 +76,7 @@ def _tree_digest(tree: Path) -> str:
         raise InputError(
             f"{tree} has been built in, and a clean source is needed", hint=f"make -C {tree} mrproper, or a tarball"
         )
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(os.fsencode(tree.resolve()))
     for folder, folders, files in os.walk(tree):
         folders[:] = sorted(name for name in folders if name != ".git")
         for name in sorted(files):

@@ -15,10 +15,14 @@ from hostemu.base.errors import CommandFailed, GuestError, InputError
 from hostemu.guests.api import (
     STOP_S,
     Backend,
+    Cable,
     Finished,
     Guest,
     GuestProcess,
     GuestSpec,
+    HostInterface,
+    NicSpec,
+    Preparation,
     Probe,
     Usage,
     command_failed,
@@ -32,9 +36,10 @@ from hostemu.lab import NetNamespace, Nic, nic_kind
 class NetnsGuest(Guest):
     """One namespace with its NICs and programs."""
 
-    def __init__(self, spec: GuestSpec, workdir: Path) -> None:
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
         self.spec = spec
         self._workdir = workdir
+        self._site = site
         self._namespace: NetNamespace | None = None
         self._nics: dict[str, Nic] = {}
         self._programs: list[NamespaceProcess] = []
@@ -58,14 +63,21 @@ class NetnsGuest(Guest):
         if self.spec.sysctls:
             namespace.set_sysctls(self.spec.sysctls)
         for nic in self.spec.nics:
-            self._nics[nic.name] = opened = namespace.open_nic(nic.name, nic.mac, nic.mtu)
-            namespace.configure(
-                opened,
-                addresses=nic.addresses,
-                neighbours=nic.neighbours,
-                routes=nic.routes,
-                local_prefixes=nic.local_prefixes,
-            )
+            self._nics[nic.name] = opened = self._open_nic(namespace, nic)
+            configure(namespace, opened, nic)
+
+    def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
+        if not isinstance(nic.wire, HostInterface) or self._site is None:
+            return namespace.open_nic(nic.name, nic.mac, nic.mtu)
+        far = nic.wire.far
+        own, other = namespace.open_pair((nic.name, nic.mac), self._site, (far.name, far.mac), nic.mtu)
+        configure(self._site, other, far)
+        return own
+
+    @property
+    def namespace(self) -> NetNamespace:
+        """The running guest's network namespace."""
+        return self._running()
 
     def wait_ready(self, deadline: Deadline) -> None:
         """The guest's kernel answers with all its addresses."""
@@ -144,7 +156,10 @@ class NetnsGuest(Guest):
             raise CommandFailed(f"cannot copy for guest {self.spec.name}", found=str(error)) from error
 
     def nic_fd(self, name: str) -> int:
-        return self._nic(name).fd
+        nic = self._nic(name)
+        if nic.fd < 0:
+            raise InputError(f"NIC {name!r} of guest {self.spec.name} is no port", expected="a NIC on a cable")
+        return nic.fd
 
     def _nic(self, name: str) -> Nic:
         self._running()
@@ -173,6 +188,11 @@ class NetnsGuest(Guest):
     def _pids(self) -> list[int]:
         return [pid for program in self._programs for pid in program.pids()]
 
+    def host_pids(self) -> list[int]:
+        """Those of its programs; the namespace itself is no process."""
+        self._running()
+        return self._pids()
+
     def usage(self) -> Usage:
         namespace = self._running()
         used = [program.usage() for program in self._programs]
@@ -196,6 +216,17 @@ class NetnsGuest(Guest):
         return self._namespace
 
 
+def configure(namespace: NetNamespace, nic: Nic, spec: NicSpec) -> None:
+    """Give an interface what its spec says."""
+    namespace.configure(
+        nic,
+        addresses=spec.addresses,
+        neighbours=spec.neighbours,
+        routes=spec.routes,
+        local_prefixes=spec.local_prefixes,
+    )
+
+
 def _memory_file(name: str) -> FileIO:
     return FileIO(os.memfd_create(name), "r+")
 
@@ -209,6 +240,7 @@ class NetnsBackend(Backend):
     """Network namespaces of the running kernel."""
 
     name = "netns"
+    wires = (Cable, HostInterface)
 
     def probe(self) -> Probe:
         try:
@@ -219,5 +251,13 @@ class NetnsBackend(Backend):
             return Probe(False, str(error), "run as root, or allow user namespaces")
         return Probe(True, f"namespaces with {nic_kind()} interfaces")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
-        return NetnsGuest(spec, workdir)
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> NetnsGuest:
+        self.check_wires(spec, site)
+        return NetnsGuest(spec, workdir, site)
+
+    def identity(self) -> dict[str, str]:
+        return {"kernel": os.uname().release, "nic": nic_kind()}
+
+    def preparation(self) -> Preparation:
+        """Nothing: the kernel has all of it."""
+        return Preparation()

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
-from hostemu.guests.api import GuestSpec
+from hostemu.base.errors import InputError
+from hostemu.guests.api import GuestSpec, Multicast, NicSpec, SwitchPort
 from hostemu.guests.booting import kernel_for
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest, answer_soon
+from hostemu.guests.kernel_modules import modules_for
 from hostemu.guests.qmp import Monitor
 from hostemu.guests.tsc import tsc_khz
+from hostemu.lab import NetNamespace
 
 QEMU = "qemu-system-x86_64"
 MACHINE = "pc,acpi=off,usb=off,vmport=off,hpet=off"
@@ -44,10 +48,22 @@ def boot(spec: GuestSpec, accelerator: str) -> list[str]:
     if khz is not None:
         # Else an emulated machine takes its counter for unreliable, and ticks 100 times a second instead.
         words += [f"tsc_early_khz={khz}", "tsc=reliable"]
-    return ["-kernel", str(kernel.path), "-initrd", str(image_for(spec)), "-append", " ".join(words)]
+    initrd = image_for(spec, modules_for(kernel, shares=spec.shares is not None))
+    return ["-kernel", str(kernel.path), "-initrd", str(initrd), "-append", " ".join(words)]
 
 
-def devices(spec: GuestSpec, agent_fd: int, monitor_fd: int) -> list[str]:
+def network(number: int, nic: NicSpec, taps: Mapping[str, str]) -> str:
+    """The host's side of a NIC.  taps: by name of the NIC."""
+    match nic.wire:
+        case Multicast(group, port):
+            return f"socket,id=net{number},mcast={group}:{port},localaddr=127.0.0.1"
+        case SwitchPort(control):
+            return f"vde,id=net{number},sock={control}"
+        case _:
+            return f"tap,id=net{number},ifname={taps[nic.name]},script=no,downscript=no,vhost=off"
+
+
+def devices(spec: GuestSpec, taps: Mapping[str, str], agent_fd: int, monitor_fd: int) -> list[str]:
     """The options for console, agent, monitor, NICs and shared folders."""
     argv = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
@@ -55,7 +71,7 @@ def devices(spec: GuestSpec, agent_fd: int, monitor_fd: int) -> list[str]:
     argv += ["-device", "virtserialport,chardev=agent,name=hostemu"]
     argv += ["-chardev", f"socket,id=monitor,fd={monitor_fd}", "-mon", "chardev=monitor,mode=control"]
     for number, nic in enumerate(spec.nics):
-        argv += ["-netdev", f"tap,id=net{number},ifname=tap{number},script=no,downscript=no,vhost=off"]
+        argv += ["-netdev", network(number, nic, taps)]
         argv += ["-device", f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile="]
     if spec.shares is not None:
         for tag, folder, readonly in (("root", "/", "on"), ("shared", str(spec.shares), "off")):
@@ -69,8 +85,8 @@ class QemuGuest(KernelGuest):
 
     accelerator = "tcg"
 
-    def __init__(self, spec: GuestSpec, workdir: Path) -> None:
-        super().__init__(spec, workdir)
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
+        super().__init__(spec, workdir, site)
         self.monitor: Monitor | None = None
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
@@ -79,7 +95,7 @@ class QemuGuest(KernelGuest):
         self.monitor = Monitor(near, self.spec.name)
         self.resources.callback(self.monitor.close)
         argv = [str(agent_program()), "launch", "H", QEMU, *self.options()]
-        return [*argv, *devices(self.spec, agent_fd, far.fileno())], [far.fileno()]
+        return [*argv, *devices(self.spec, self.taps, agent_fd, far.fileno())], [far.fileno()]
 
     def options(self) -> list[str]:
         """What makes the machine, and what it starts with."""
@@ -96,8 +112,11 @@ class QemuGuest(KernelGuest):
 
     def set_link(self, name: str, *, up: bool) -> None:
         """The guest sees that its cable is out; its kernel keeps addresses and routes."""
-        self.cable(name)
-        number = [nic.name for nic in self.spec.nics].index(name)
+        self.require_running()
+        names = [nic.name for nic in self.spec.nics]
+        if name not in names:
+            raise InputError(f"guest {self.spec.name} has no NIC {name!r}", expected=", ".join(names))
+        number = names.index(name)
         self.execute("set_link", name=f"net{number}", up=up)
 
     def execute(self, command: str, **arguments: object) -> object:

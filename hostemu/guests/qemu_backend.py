@@ -5,11 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from hostemu.base.errors import HostemuError
-from hostemu.guests.api import Backend, Guest, GuestSpec, Probe
-from hostemu.guests.booting import boot_probe, require
+from hostemu.guests.api import (
+    Backend,
+    Cable,
+    Guest,
+    GuestSpec,
+    HostInterface,
+    Multicast,
+    Preparation,
+    Probe,
+    SwitchPort,
+)
+from hostemu.guests.booting import boot_probe, made_of, prepared_by, require
 from hostemu.guests.kvm_probe import probe_kvm
 from hostemu.guests.qemu import QEMU, QemuGuest
-from hostemu.guests.qemu_template import QemuClone, TemplateStore
+from hostemu.guests.qemu_template import QemuClone, TemplateStore, can_be_copied
+from hostemu.lab import NetNamespace
 
 
 class KvmGuest(QemuGuest):
@@ -23,6 +34,7 @@ class QemuBackend(Backend):
 
     name = "qemu"
     has_own_kernel = True
+    wires = (Cable, HostInterface, Multicast, SwitchPort)
     guest_class: type[QemuGuest] = QemuGuest
 
     def __init__(self) -> None:
@@ -38,10 +50,17 @@ class QemuBackend(Backend):
             return Probe(False, error.message, error.hint or "")
         return boot_probe(self, "x86")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
-        if spec.is_copy and spec.shares is None:  # a machine with shared folders cannot be saved
-            return QemuClone(spec, workdir, self._templates, self.guest_class.accelerator)
-        return self.guest_class(spec, workdir)
+    def identity(self) -> dict[str, str]:
+        return made_of("x86", QEMU)
+
+    def preparation(self) -> Preparation:
+        return prepared_by("x86", QEMU)
+
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        self.check_wires(spec, site)
+        if spec.is_copy and can_be_copied(spec):
+            return QemuClone(spec, workdir, site, self._templates, self.guest_class.accelerator)
+        return self.guest_class(spec, workdir, site)
 
 
 class KvmBackend(QemuBackend):

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError
-from hostemu.guests.api import GuestSpec, NicSpec
+from hostemu.guests.api import Cable, GuestSpec, HostInterface, NicSpec
 from hostemu.guests.channel import Channel, FrameKind, strings
 from hostemu.guests.kernel_guest import answer_soon
 from hostemu.guests.qemu import QemuGuest, boot, machine
+from hostemu.lab import NetNamespace
 
 LAB_FOLDER = Path("/dev/shm")
 """Of memory, and the lab's own."""
@@ -38,6 +39,11 @@ class Template:
     ram: Path
     state: Path
     release: str
+
+
+def can_be_copied(spec: GuestSpec) -> bool:
+    """Whether a machine of this specification can be saved: shared folders cannot, and NICs must all have TAPs."""
+    return spec.shares is None and all(isinstance(nic.wire, (Cable, HostInterface)) for nic in spec.nics)
 
 
 def template_mac(number: int) -> str:
@@ -126,8 +132,10 @@ class TemplateStore:
 class QemuClone(QemuGuest):
     """A copy of a template."""
 
-    def __init__(self, spec: GuestSpec, workdir: Path, store: TemplateStore, accelerator: str) -> None:
-        super().__init__(spec, workdir)
+    def __init__(
+        self, spec: GuestSpec, workdir: Path, site: NetNamespace | None, store: TemplateStore, accelerator: str
+    ) -> None:
+        super().__init__(spec, workdir, site)
         self.accelerator = accelerator
         self._store = store
         self._template: Template | None = None

@@ -11,11 +11,22 @@ import shutil
 from pathlib import Path
 
 from hostemu.guests import mconsole
-from hostemu.guests.api import Backend, Guest, GuestSpec, NicSpec, Probe
-from hostemu.guests.booting import boot_probe, kernel_for, require
+from hostemu.guests.api import (
+    Backend,
+    Cable,
+    Guest,
+    GuestSpec,
+    HostInterface,
+    Multicast,
+    NicSpec,
+    Preparation,
+    Probe,
+    SwitchPort,
+)
+from hostemu.guests.booting import boot_probe, kernel_for, made_of, prepared_by, require
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import AgentEndpoint, KernelGuest
-from hostemu.lab import rtnetlink
+from hostemu.lab import NetNamespace, rtnetlink
 from hostemu.lab.rtnetlink import RouteSocket
 
 VECTOR_DEPTH = 64
@@ -35,8 +46,8 @@ class UmlGuest(KernelGuest):
     # descriptor out of the poll set, and nothing puts it back (arch/um/drivers/line.c, Linux 6.1).
     line_bytes = 2048
 
-    def __init__(self, spec: GuestSpec, workdir: Path) -> None:
-        super().__init__(spec, workdir)
+    def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
+        super().__init__(spec, workdir, site)
         self._folder = UML_FOLDER
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
@@ -44,7 +55,7 @@ class UmlGuest(KernelGuest):
         # New for every start: no kernel takes the folder of another that had the same process number as itself.
         self._folder = UML_FOLDER / f"uml-{os.getpid()}-{next(_numbers)}"
         self.resources.callback(shutil.rmtree, self._folder, ignore_errors=True)
-        nics = (_vector(number, nic) for number, nic in enumerate(self.spec.nics))
+        nics = (self._nic_argument(number, nic) for number, nic in enumerate(self.spec.nics))
         argv = [
             str(agent_program()),
             "launch",
@@ -66,6 +77,18 @@ class UmlGuest(KernelGuest):
             *nics,
         ]
         return argv, []
+
+    def _nic_argument(self, number: int, nic: NicSpec) -> str:
+        """Vector NICs are the faster ones; only the older drivers know multicast sockets and switch daemons."""
+        match nic.wire:
+            case Multicast(group, port):
+                return f"eth{number}=mcast,{nic.mac},{group},{port},0"
+            case SwitchPort(control):
+                path = control / "ctl" if control.is_dir() else control
+                return f"eth{number}=daemon,{nic.mac},unix,{path}"
+            case _:
+                tap = self.taps[nic.name]
+                return f"vec{number}:transport=tap,ifname={tap},depth={VECTOR_DEPTH},gro=1,mac={nic.mac}"
 
     def host_mount(self, folder: str, *, writable: bool) -> tuple[str, str, str]:
         return ("none", "hostfs", folder)
@@ -100,15 +123,12 @@ class UmlGuest(KernelGuest):
             mconsole.request(self._folder / "mconsole", command)
 
 
-def _vector(number: int, nic: NicSpec) -> str:
-    return f"vec{number}:transport=tap,ifname=tap{number},depth={VECTOR_DEPTH},gro=1,mac={nic.mac}"
-
-
 class UmlBackend(Backend):
     """User-mode Linux, of a lean kernel or the distribution's."""
 
     name = "uml"
     has_own_kernel = True
+    wires = (Cable, HostInterface, Multicast, SwitchPort)
 
     def require(self, kernel: Path | None) -> None:
         require("uml", kernel)
@@ -116,5 +136,12 @@ class UmlBackend(Backend):
     def probe(self) -> Probe:
         return boot_probe(self, "uml")
 
-    def create(self, spec: GuestSpec, workdir: Path) -> Guest:
-        return UmlGuest(spec, workdir)
+    def identity(self) -> dict[str, str]:
+        return made_of("uml")
+
+    def preparation(self) -> Preparation:
+        return prepared_by("uml")
+
+    def create(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> Guest:
+        self.check_wires(spec, site)
+        return UmlGuest(spec, workdir, site)

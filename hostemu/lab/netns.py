@@ -8,15 +8,19 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from hostemu.lab import kernel, rtnetlink
-from hostemu.lab.nic import Nic, check_kind, forget_error, nic_kind, open_cable, open_tap, open_veth
+from hostemu.lab.nic import Nic, check_kind, forget_error, make_pair, nic_kind, open_cable, open_tap, open_veth
 from hostemu.lab.rtnetlink import LOOPBACK, RouteSocket
 
 T = TypeVar("T")
+
+MULTICAST = "224.0.0.0/4"
 
 QUIET = {
     f"net.ipv6.conf.{scope}.{name}": value
@@ -117,6 +121,32 @@ class NetNamespace:
         self._route.request([rtnetlink.set_link(nic.index, up=True, mtu=mtu)])
         forget_error(nic)
         return nic
+
+    def open_tap(self, name: str, mac: str, mtu: int = 1500) -> Nic:
+        """A TAP in the namespace, up, with a MAC address, for a virtualiser that runs here to open by name."""
+        nic = self.call(lambda: open_tap(name))
+        os.close(nic.fd)  # it persists, as long as the namespace
+        self._route.request([rtnetlink.set_link(nic.index, up=False, mac=mac, mtu=mtu)])
+        self.set_link(nic, up=True)
+        return replace(nic, fd=-1)
+
+    def allow_multicast(self) -> None:
+        """Multicast groups are reached, and joined, on the loopback interface."""
+        self._route.request([rtnetlink.add_link_route(MULTICAST, LOOPBACK)])
+
+    def open_pair(
+        self, own: tuple[str, str], other: NetNamespace, far: tuple[str, str], mtu: int = 1500
+    ) -> tuple[Nic, Nic]:
+        """Two interfaces, here and in another namespace, up and joined by a cable; own, far: their name and MAC."""
+        make_pair(own[0], self.fd, far[0], other.fd)
+        ends = []
+        for namespace, (name, mac) in ((self, own), (other, far)):
+            index = namespace.call(partial(socket.if_nametoindex, name))
+            nic = Nic(name, "veth", -1, index)
+            namespace._route.request([rtnetlink.set_link(index, up=False, mac=mac, mtu=mtu)])
+            namespace.set_link(nic, up=True)
+            ends.append(nic)
+        return ends[0], ends[1]
 
     def set_link(self, nic: Nic, *, up: bool) -> None:
         """Raise or lower an interface."""

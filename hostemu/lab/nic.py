@@ -16,11 +16,13 @@ import itertools
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from hostemu.base.errors import InputError
+from hostemu.lab.kernel import NETWORK_AUDIT_EVENT
 
 TUN_DEVICE = "/dev/net/tun"
 
@@ -42,7 +44,7 @@ _near_ends = itertools.count()
 
 @dataclass(frozen=True)
 class Nic:
-    """fd: where its frames are read and written.  index: the interface's, inside the guest."""
+    """fd: where its frames are read and written; -1 where the far end is an interface.  index: inside the guest."""
 
     name: str
     kind: str
@@ -68,6 +70,7 @@ def check_kind(kind: str) -> str:
 
 def open_tap(name: str) -> Nic:
     """A TAP in the namespace of the calling thread."""
+    sys.audit(NETWORK_AUDIT_EVENT, 1)
     with ExitStack() as undo:
         fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         undo.callback(os.close, fd)
@@ -113,6 +116,7 @@ def open_veth(name: str, ns_fd: int, index_of: Callable[[str], int]) -> Nic:
     """
     from pyroute2 import IPRoute  # slow to import, and needed here only
 
+    sys.audit(NETWORK_AUDIT_EVENT, 2)
     near = f"he{next(_near_ends)}"
     with ExitStack() as undo:
         with IPRoute() as route:
@@ -127,6 +131,20 @@ def open_veth(name: str, ns_fd: int, index_of: Callable[[str], int]) -> Nic:
         index = index_of(name)
         undo.pop_all()
         return Nic(name, "veth", sock.detach(), index)
+
+
+def make_pair(name: str, ns_fd: int, far_name: str, far_ns_fd: int) -> None:
+    """A veth pair between two namespaces; gone when one of them is."""
+    from pyroute2 import IPRoute
+
+    sys.audit(NETWORK_AUDIT_EVENT, 2)
+    near = f"he{next(_near_ends)}"
+    with ExitStack() as undo, IPRoute() as route:
+        route.link("add", ifname=near, kind="veth", peer={"ifname": far_name, "net_ns_fd": far_ns_fd})
+        near_index = route.link_lookup(ifname=near)[0]
+        undo.callback(_remove_link, near_index)
+        route.link("set", index=near_index, net_ns_fd=ns_fd, ifname=name)
+        undo.pop_all()
 
 
 def _remove_link(index: int) -> None:

@@ -10,10 +10,13 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from typing import Protocol
+
+from hostemu.lab.kernel import NETWORK_AUDIT_EVENT
 
 _NLMSG = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
@@ -27,11 +30,11 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _NDA_DST, _NDA_LLADDR = 1, 2
-_IFF_UP = 0x1
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _NUD_PERMANENT = 0x80
 _RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
 _RTPROT_STATIC = 4
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RT_SCOPE_HOST = 0, 253, 254
 _RTN_UNICAST, _RTN_LOCAL = 1, 2
 
 LOOPBACK = 1
@@ -93,6 +96,11 @@ def add_route(prefix: str, gateway: str, index: int) -> Message:
     return _route(prefix, _RT_TABLE_MAIN, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, attributes)
 
 
+def add_link_route(prefix: str, index: int) -> Message:
+    """Send what is for `prefix` out of an interface, to nobody in particular."""
+    return _route(prefix, _RT_TABLE_MAIN, _RT_SCOPE_LINK, _RTN_UNICAST, _attribute(_RTA_OIF, _number(index)))
+
+
 def add_local_prefix(prefix: str) -> Message:
     """Every address of `prefix` is this host's own (AnyIP)."""
     return _route(prefix, _RT_TABLE_LOCAL, _RT_SCOPE_HOST, _RTN_LOCAL, _attribute(_RTA_OIF, _number(LOOPBACK)))
@@ -151,11 +159,12 @@ def _own_kernel() -> socket.socket:
 
 @dataclass(frozen=True)
 class Link:
-    """An interface as its kernel tells of it."""
+    """An interface as its kernel tells of it.  is_running: up, with a carrier, and its queue at work."""
 
     index: int
     name: str
     mac: str
+    is_running: bool
 
 
 class RouteSocket:
@@ -172,6 +181,7 @@ class RouteSocket:
         """Have all messages carried out in order; OSError for the first one that the kernel refuses."""
         if not messages:
             return
+        sys.audit(NETWORK_AUDIT_EVENT, len(messages))
         batch = [_pack((kind, flags | _ACK, body), at) for at, (kind, flags, body) in enumerate(messages)]
         self._socket.send(b"".join(batch))
         left = len(messages)
@@ -234,7 +244,8 @@ def _parse_link(body: bytes) -> Link:
     """The interface of a NEWLINK message."""
     attributes = _attributes(body, 16)
     name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
-    return Link(struct.unpack_from("=i", body, 4)[0], name, attributes.get(_IFLA_ADDRESS, b"").hex(":"))
+    index, flags = struct.unpack_from("=iI", body, 4)
+    return Link(index, name, attributes.get(_IFLA_ADDRESS, b"").hex(":"), bool(flags & _IFF_RUNNING))
 
 
 def raise_loopback() -> None:

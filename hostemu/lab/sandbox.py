@@ -99,9 +99,11 @@ def _end(entry: subprocess.Popen[bytes], report_fd: int, grace_s: float) -> None
 def _messages(report_fd: int, deadline_s: float | None) -> Iterator[dict[str, Any]]:
     """What the worker says, until it has nothing more to say."""
     partial = b""
+    poller = select.poll()
+    poller.register(report_fd, select.POLLIN)
     while True:
         left_s = None if deadline_s is None else deadline_s - time.monotonic()
-        if left_s is not None and (left_s <= 0 or not select.select([report_fd], [], [], left_s)[0]):
+        if left_s is not None and (left_s <= 0 or not poller.poll(left_s * 1000)):
             raise DeadlineExceeded("the lab did not finish in the time that it was given")
         data = os.read(report_fd, 1 << 16)
         if not data:

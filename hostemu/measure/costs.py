@@ -112,7 +112,7 @@ def load_costs(path: Path | str) -> Costs:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
-            f"cannot read cost file {path}: {error.strerror}", hint="make one with `hostemu calibrate`"
+            f"cannot read cost file {path}: {error.strerror}", hint="make one with `hostemu calibrate costs`"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"cost file {path} is not TOML", found=str(error)) from error

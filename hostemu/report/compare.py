@@ -33,6 +33,10 @@ class Quantity:
         return None if value is None else float(value)
 
 
+SIMULATED = "simulated"
+ORDER = ("netns", "uml", "qemu", "kvm", "xen", "vmware")
+"""In which backends stand side by side; others follow."""
+
 QUANTITIES = (
     Quantity("terminals", ("terminals",), 0),
     Quantity("retrieved", ("retrieved",), 1),
@@ -70,24 +74,38 @@ def compare(summaries: Iterable[Summary]) -> list[JSON]:
 def _compare_one(runs: Sequence[Summary]) -> JSON:
     scenario = runs[0]["scenario"]
     changed = changes(scenario, runs[0]["scenario_text"])
-    measured, left_out_real = _usable([run for run in runs if run["mode"] != "simulated"])
-    simulated, left_out_twin = _usable([run for run in runs if run["mode"] == "simulated"])
-    left_out = [*left_out_real, *left_out_twin]
+    sides = {name: _usable(own) for name, own in _sides(runs).items()}
+    shown = {name: usable for name, (usable, _) in sides.items()}
+    left_out = [run for _, others in sides.values() for run in others]
+    backends = [name for name, usable in shown.items() if name != SIMULATED and usable]
+    measured = [run for name in backends for run in shown[name]]
     published = None if changed else published_row(scenario)
     return {
         "scenario": scenario,
         "changed": changed,
         "published": published,
-        "runs": {"measured": len(measured), "simulated": len(simulated)},
-        "backends": sorted({run["backend"] for run in measured}),
+        "backends": backends,
+        "runs": {name: len(usable) for name, usable in shown.items() if usable},
         "hosts": sorted({str(run["host"].get("cpu_model", "?")) for run in measured}),
-        "seeds": sorted({run["seed"] for run in (*measured, *simulated)}),
-        "invalid": {"measured": not all(map(_is_valid, measured)), "simulated": not all(map(_is_valid, simulated))},
+        "seeds": sorted({run["seed"] for usable in shown.values() for run in usable}),
+        "invalid": {name: not all(map(_is_valid, usable)) for name, usable in shown.items()},
         "time_scales": sorted({run["time_scale"] for run in measured}),
-        "failures": {"measured": _failures(measured), "simulated": _failures(simulated)},
-        "left_out": [{"mode": run["mode"], "seed": run["seed"], "why": _why(run)} for run in left_out],
-        "rows": [_row(quantity, published, measured, simulated) for quantity in QUANTITIES],
+        "failures": {name: _failures(usable) for name, usable in shown.items()},
+        "left_out": [
+            {"mode": run["mode"], "backend": run["backend"], "seed": run["seed"], "why": _why(run)}
+            for run in left_out
+        ],
+        "rows": [_row(quantity, published, backends, shown) for quantity in QUANTITIES],
     }
+
+
+def _sides(runs: Sequence[Summary]) -> dict[str, list[Summary]]:
+    """The runs of each backend, and of the simulator."""
+    sides: dict[str, list[Summary]] = {}
+    for run in runs:
+        sides.setdefault(SIMULATED if run["mode"] == SIMULATED else run["backend"], []).append(run)
+    known = [name for name in ORDER if name in sides]
+    return {name: sides[name] for name in [*known, *sorted(sides.keys() - set(known))]}
 
 
 def _is_valid(run: Summary) -> bool:
@@ -116,21 +134,26 @@ def _failures(runs: Sequence[Summary]) -> dict[str, int]:
 
 
 def _row(
-    quantity: Quantity, published: JSON | None, measured: Sequence[Summary], simulated: Sequence[Summary]
+    quantity: Quantity, published: JSON | None, backends: Sequence[str], shown: dict[str, list[Summary]]
 ) -> JSON:
-    real, twin = _estimate(quantity, measured), _estimate(quantity, simulated)
+    real = {name: _estimate(quantity, shown[name]) for name in backends}
+    twin = _estimate(quantity, shown.get(SIMULATED, []))
     key = _PUBLISHED_KEYS.get(quantity.name)
-    difference = None
-    if real is not None and twin is not None and real.mean:
-        difference = (twin.mean - real.mean) / real.mean
     return {
         "quantity": quantity.name,
         "digits": quantity.digits,
         "published": published[key] if published is not None and key is not None else None,
-        "measured": _as_json(real),
+        "measured": {name: _as_json(estimate) for name, estimate in real.items()},
         "simulated": _as_json(twin),
-        "difference": difference,
+        "difference": {name: _difference(estimate, twin) for name, estimate in real.items()},
     }
+
+
+def _difference(real: Estimate | None, twin: Estimate | None) -> float | None:
+    """Of the simulated from the measured mean, as a share of the latter."""
+    if real is None or twin is None or not real.mean:
+        return None
+    return (twin.mean - real.mean) / real.mean
 
 
 def _estimate(quantity: Quantity, runs: Sequence[Summary]) -> Estimate | None:
@@ -151,14 +174,20 @@ def _cell(value: JSON | None, digits: int, invalid: bool) -> str:
     return f"{Estimate(value['mean'], value['half_width_95'], value['n']).text(digits)} (n={value['n']}{mark})"
 
 
-def _cells(row: JSON, invalid: dict[str, bool]) -> list[str]:
+def _cells(row: JSON, comparison: JSON) -> list[str]:
+    invalid, backends = comparison["invalid"], comparison["backends"]
     published = "–" if row["published"] is None else str(row["published"])
-    difference = "–" if row["difference"] is None else f"{row['difference']:+.2%}"
-    sides = [_cell(row[side], row["digits"], invalid[side]) for side in ("measured", "simulated")]
-    return [row["quantity"], published, *sides, difference]
+    cells = [row["quantity"], published]
+    cells += [_cell(row["measured"][name], row["digits"], invalid[name]) for name in backends]
+    cells.append(_cell(row["simulated"], row["digits"], invalid.get(SIMULATED, False)))
+    differences = (row["difference"][name] for name in backends)
+    return cells + ["–" if difference is None else f"{difference:+.2%}" for difference in differences]
 
 
-HEADINGS = ("", "published (2008)", "measured here", "simulated", "simulated − measured")
+def _headings(comparison: JSON) -> list[str]:
+    backends = comparison["backends"]
+    measured = [f"measured, {name}" for name in backends]
+    return ["", "published (2008)", *measured, "simulated", *(f"simulated − {name}" for name in backends)]
 
 
 def _notes(comparison: JSON) -> list[str]:
@@ -171,13 +200,14 @@ def _notes(comparison: JSON) -> list[str]:
     if comparison["backends"]:
         hosts = ", ".join(comparison["hosts"])
         scales = ", ".join(f"{scale:g}" for scale in comparison["time_scales"])
-        notes.append(f"measured: {', '.join(comparison['backends'])} guests on {hosts}; time scale 1:{scales}")
+        notes.append(f"measured: on {hosts}; time scale 1:{scales}")
     for side, failures in comparison["failures"].items():
         if failures:
             text = ", ".join(f"{reason} {count}" for reason, count in sorted(failures.items()))
             notes.append(f"failures, {side}, all runs: {text}")
     for run in comparison["left_out"]:
-        notes.append(f"invalid: {run['mode']} run, seed {run['seed']}: {'; '.join(run['why'])}")
+        what = run["backend"] or run["mode"]
+        notes.append(f"invalid: {what} run, seed {run['seed']}: {'; '.join(run['why'])}")
     notes.append(f"seeds {', '.join(map(str, comparison['seeds']))}; ± is the 95 % interval of the mean")
     return notes
 
@@ -187,15 +217,17 @@ def as_table(comparison: JSON) -> Table:
     prefix = "" if comparison["published"] is None else "Table 5 of the thesis: "
     table = Table(title=prefix + comparison["scenario"], caption="\n".join(_notes(comparison)))
     table.caption_justify = "left"
-    for heading in HEADINGS:
+    for heading in _headings(comparison):
         table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for row in comparison["rows"]:
-        table.add_row(*_cells(row, comparison["invalid"]))
+        table.add_row(*_cells(row, comparison))
     return table
 
 
 def as_markdown(comparison: JSON) -> str:
     """The comparison for a document."""
-    lines = [f"### {comparison['scenario']}", "", "| " + " | ".join(HEADINGS) + " |", "|---|" + "---:|" * 4]
-    lines += ["| " + " | ".join(_cells(row, comparison["invalid"])) + " |" for row in comparison["rows"]]
+    headings = _headings(comparison)
+    lines = [f"### {comparison['scenario']}", "", "| " + " | ".join(headings) + " |"]
+    lines.append("|---|" + "---:|" * (len(headings) - 1))
+    lines += ["| " + " | ".join(_cells(row, comparison)) + " |" for row in comparison["rows"]]
     return "\n".join([*lines, "", *(f"- {note}" for note in _notes(comparison)), ""])

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import stdtrit  # scipy.stats has the same, but is slow to import
-
-CONFIDENCE = 0.95
+from hostemu.measure.statistics import mean, student_interval
 
 
 @dataclass(frozen=True)
@@ -22,13 +19,8 @@ class Estimate:
     @staticmethod
     def of(values: Sequence[float]) -> Estimate:
         """The estimate from at least one value."""
-        n = len(values)
-        mean = math.fsum(values) / n
-        if n == 1:
-            return Estimate(mean, None, 1)
-        deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-        quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
-        return Estimate(mean, quantile * deviation / math.sqrt(n), n)
+        interval = student_interval(values)
+        return Estimate(mean(values), None if interval is None else interval.half_width, len(values))
 
     def text(self, digits: int = 1) -> str:
         """ "212.3 ± 1.9", or "212.3" for a single value."""

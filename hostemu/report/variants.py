@@ -7,14 +7,16 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hostemu.scenario import load_scenario, shipped_names
+from hostemu.scenario import Scenario, load_scenario, shipped_names
+from hostemu.scenario.problems import Source, validated
 
 IGNORED = frozenset({"seed", "title", "source"})
 
 
 def settings(scenario_text: str) -> dict[str, Any]:
-    """Every setting of a complete scenario by its dotted key, without the seed."""
-    flat = dict(_flatten(tomllib.loads(scenario_text), ""))
+    """Every setting of a scenario by its dotted key, without the seed; what the text does not say has its default."""
+    complete = validated(Scenario, tomllib.loads(scenario_text), Source("the record's scenario")).to_toml()
+    flat = dict(_flatten(tomllib.loads(complete), ""))
     return {key: value for key, value in flat.items() if key not in IGNORED}
 
 

@@ -7,31 +7,24 @@ refused).  A program's CPU time, user and system, divided by what it did, is the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from hostemu.base.errors import RunError
+from hostemu.measure.block import load_now
 from hostemu.measure.costs import FIGURES, Costs, Provenance
-from hostemu.measure.host import host_facts
+from hostemu.measure.host import LoadMonitor, host_facts
+from hostemu.measure.journal import Measurement, now, values_of
+from hostemu.measure.plan import COST_SCENARIOS, Cell
 from hostemu.records import RunRecord, read_record
-from hostemu.runner.backends import resolve_backend
-from hostemu.runner.play import OnEvent, play_real
+from hostemu.runner.play import play_real
 from hostemu.scenario import load_scenario
 
-EXCHANGE, REFUSED = "cost-exchange", "cost-refused"
-COMMAND = "hostemu calibrate"
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One run's figures, by name."""
-
-    scenario: str
-    figures_ns: dict[str, float]
+EXCHANGE, REFUSED = COST_SCENARIOS
+COMMAND = "hostemu calibrate costs"
 
 
 def _total(record: RunRecord, kind: str, key: str) -> int:
@@ -42,15 +35,15 @@ def _total(record: RunRecord, kind: str, key: str) -> int:
 
 def _exchange_figures(record: RunRecord) -> Iterator[tuple[str, float]]:
     count = len(record.terminals)
-    yield "isp_exchange", _total(record, "isp", "cpu_ns") / count
-    yield "terminal_exchange", _total(record, "farm", "cpu_ns") / count
-    yield "center_report", _total(record, "center", "cpu_ns") / count
+    yield "isp_exchange_ns", _total(record, "isp", "cpu_ns") / count
+    yield "terminal_exchange_ns", _total(record, "farm", "cpu_ns") / count
+    yield "center_report_ns", _total(record, "center", "cpu_ns") / count
     engine = record.extra["engine"]
-    yield "router_frame", engine["cpu_ns"] / max(1, engine["frames_written"])
+    yield "router_frame_ns", engine["cpu_ns"] / max(1, engine["frames_written"])
 
 
 def _refused_figures(record: RunRecord) -> Iterator[tuple[str, float]]:
-    yield "isp_refused", _total(record, "isp", "cpu_ns") / int(record.terminals["attempts"].sum())
+    yield "isp_refused_ns", _total(record, "isp", "cpu_ns") / int(record.terminals["attempts"].sum())
 
 
 _FIGURES: dict[str, Callable[[RunRecord], Iterator[tuple[str, float]]]] = {
@@ -59,31 +52,37 @@ _FIGURES: dict[str, Callable[[RunRecord], Iterator[tuple[str, float]]]] = {
 }
 
 
-def measure_costs(
-    backend: str, output: Path, repeats: int, on_event: OnEvent, on_sample: Callable[[Sample], None]
-) -> Costs:
-    """Play both scenarios `repeats` times, in turn; RunError when a run was disturbed."""
-    backend = resolve_backend(backend).name
-    samples: dict[str, list[float]] = {name: [] for name in FIGURES}
-    for repeat in range(repeats):
-        for name, figures in _FIGURES.items():
-            scenario = load_scenario(name, [f"seed={repeat + 1}"])
-            result = play_real(scenario, backend, output, 1.0, on_event)
-            if result.summary["verdict"] != "valid":
-                raise RunError(
-                    f"calibration run {name} is invalid",
-                    found="; ".join(result.summary["verdict"]),
-                    hint="calibrate on a machine that does nothing else",
-                )
-            sample = Sample(name, dict(figures(read_record(result.record))))
-            for figure, value in sample.figures_ns.items():
-                samples[figure].append(value)
-            on_sample(sample)
-    return _costs(backend, samples)
+def measure_cost(cell: Cell, repeat: int, folder: Path, before_s: float) -> Measurement:
+    """Play the cell's scenario once, in a lab of its own; RunError when the run was disturbed.
+
+    before_s: for how long the machine's load is looked at first.
+    """
+    name = str(cell.values["scenario"])
+    before, at = load_now(before_s), now()
+    with LoadMonitor() as monitor:
+        began_s = time.monotonic()
+        result = play_real(load_scenario(name, [f"seed={repeat}"]), cell.backend, folder, 1.0, lambda _event: None)
+        duration_s = time.monotonic() - began_s
+    if result.summary["verdict"] != "valid":
+        raise RunError(
+            f"calibration run {name} is invalid",
+            found="; ".join(result.summary["verdict"]),
+            hint="calibrate on a machine that does nothing else",
+        )
+    values = dict(_FIGURES[name](read_record(result.record)))
+    return Measurement(cell, repeat, at, duration_s, values, {"seed": repeat}, False, before, monitor.summary())
 
 
-def _costs(backend: str, samples: dict[str, list[float]]) -> Costs:
-    """Medians of the samples, with their number and spread."""
+def costs_of(measurements: Sequence[Measurement]) -> Costs:
+    """The cost model of a campaign's values: medians, with their number and spread.
+
+    RunError, saying which, when a figure has no value.
+    """
+    cells = {m.cell.backend for m in measurements if m.cell.figure == "costs"}
+    samples = {name: values_of(measurements, f"{name}_ns") for name in FIGURES}
+    missing = [name for name, values in samples.items() if not values]
+    if missing:
+        raise RunError("no cost model: some figures were not measured", found=f"missing: {', '.join(missing)}")
     figures = {name: round(median(values)) for name, values in samples.items()}
     return Costs(
         isp_refused_ns=figures["isp_refused"],
@@ -92,10 +91,10 @@ def _costs(backend: str, samples: dict[str, list[float]]) -> Costs:
         center_report_ns=figures["center_report"],
         router_frame_ns=figures["router_frame"],
         cores=len(os.sched_getaffinity(0)),
-        source=f"measured here on {backend} guests",
+        source=f"measured here on {', '.join(sorted(cells))} guests",
         provenance=Provenance(
             command=COMMAND,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            measured_at=max(m.at for m in measurements),
             host={key: value for key, value in host_facts().items() if isinstance(value, str | int | float | bool)},
             samples={name: len(values) for name, values in samples.items()},
             spread_ns={name: round(max(values) - min(values)) for name, values in samples.items()},

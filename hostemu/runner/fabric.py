@@ -1,119 +1,99 @@
-"""The experiment's network: a guest per host, a line from each to the router in GINE."""
+"""What each host of an experiment is played by, and how they are joined: the wirings that a scenario can ask for.
+
+gine      every guest's NIC is a port of the emulator, which is the router, with a line from each host
+tap       every guest has a TAP of the ISP host's (thesis, figure 1); no emulator, hence no lines
+segment   center, terminals and a router, all guests, share one network, a multicast socket or a switch daemon
+          (thesis, figure 2); the emulator is the line between the router and the ISP host
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hostemu.base.deadline import Deadline
+from hostemu.base.errors import InputError
 from hostemu.gine import Network
 from hostemu.guests import Backend
 from hostemu.guests import backend as find_backend
-from hostemu.guests.api import Guest, GuestSpec, NicSpec
+from hostemu.guests.api import Cable, Guest, GuestSpec, HostInterface, Multicast, NicSpec, SwitchPort, Wire
+from hostemu.guests.netns import NetnsGuest
+from hostemu.guests.switch_daemon import SwitchDaemon
+from hostemu.lab import NetNamespace
 from hostemu.retrieval.native import farm_program
-from hostemu.runner.layout import HostPlan, Layout
+from hostemu.runner.layout import SEGMENT_MAC, FarmPlan, HostPlan, Layout
 from hostemu.runner.programs import FARM_PATH
+from hostemu.runner.starting import GuestPlan
 from hostemu.scenario import Scenario
 
-NIC = "eth0"
-READY_S = 60.0
-STARTS_PER_CORE = 2
+NIC, OUTER_NIC = "eth0", "eth1"
+ROUTER = "router"
+SPARE_PORTS = 8
 SYSCTLS: Mapping[str, str] = {
     "net.core.somaxconn": "65535",
     "net.ipv4.ip_local_port_range": "1024 65535",
     "net.ipv4.tcp_max_syn_backlog": "65535",
     "net.ipv4.icmp_ratemask": "0",  # a port that is closed says so every time
 }
+FORWARDING: Mapping[str, str] = {**SYSCTLS, "net.ipv4.ip_forward": "1"}
 
-
-def _nic(host: HostPlan, local_prefixes: tuple[str, ...]) -> NicSpec:
-    gateway = str(host.router_address)
-    return NicSpec(
-        name=NIC,
-        mac=host.mac,
-        addresses=(f"{host.address}/30",),
-        routes=(("0.0.0.0/0", gateway),),
-        local_prefixes=local_prefixes,
-        neighbours=((gateway, host.router_mac),),
-    )
+Plans = dict[str, GuestPlan]
+Guests = Mapping[str, Guest]
 
 
 @dataclass(frozen=True)
-class GuestPlan:
-    """A host's guest that is to be made: of which backend, and what it is."""
+class Means:
+    """What guests are made of.  folder: the run's, which the center writes in.  kernel: None: the best there is."""
 
     backend: Backend
-    spec: GuestSpec
+    folder: Path
+    kernel: Path | None
 
 
-def guest_plans(
-    layout: Layout, scenario: Scenario, backend: Backend, folder: Path, kernel: Path | None
-) -> dict[str, GuestPlan]:
-    """What each host is played by.  In the thesis, the ISP server is another machine: here a namespace, always.
+@dataclass(frozen=True)
+class Fabric:
+    """The guests that are to be started, and what the emulator does once they run."""
 
-    folder: the run's, which the center writes in.  kernel: that guests boot; None: the best there is.
-    """
-    namespaces = find_backend("netns")
-    hosts = scenario.hosts
-    plans = {
-        layout.isp.name: GuestPlan(namespaces, _spec(layout.isp)),
-        layout.center.name: GuestPlan(
-            backend if hosts.center == "guest" else namespaces,
-            replace(
-                _spec(layout.center), memory_bytes=hosts.center_memory_bytes, kernel=kernel, shares=folder.resolve()
-            ),
-        ),
-    }
-    files = {FARM_PATH: farm_program()} if backend.has_own_kernel else {}
-    for farm in layout.farms:
-        spec = _spec(farm.host, (str(farm.block),))
-        spec = replace(spec, memory_bytes=hosts.memory_bytes, kernel=kernel, files=files, is_copy=True)
-        plans[farm.host.name] = GuestPlan(backend, spec)
-    return plans
+    plans: Plans
+    network: Callable[[Guests], Network]
 
 
-def _spec(host: HostPlan, local_prefixes: tuple[str, ...] = ()) -> GuestSpec:
-    return GuestSpec(name=host.name, nics=(_nic(host, local_prefixes),), sysctls=SYSCTLS)
+def plan_fabric(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
+    """The wiring that the scenario asks for; `stack` owns what its guests share."""
+    return _WIRINGS[scenario.hosts.wiring](layout, scenario, means, stack)
 
 
-def start_guests(
-    plans: Mapping[str, GuestPlan], workdir: Path, stack: ExitStack, on_started: Callable[[int], None]
-) -> dict[str, Guest]:
-    """Every planned host as a running guest, by name; `stack` stops them.  on_started: told how many there are."""
-    guests = {
-        name: stack.enter_context(plan.backend.create(plan.spec, workdir / name)) for name, plan in plans.items()
-    }
-    quick = [guest for name, guest in guests.items() if not plans[name].backend.has_own_kernel]
-    slow = [guest for name, guest in guests.items() if plans[name].backend.has_own_kernel]
-    for number, guest in enumerate(quick, 1):
-        _start(guest)
-        on_started(number)
-    # A guest that boots keeps a core busy, and waits in between: a few more at a time than there are cores.
-    with ThreadPoolExecutor(STARTS_PER_CORE * len(os.sched_getaffinity(0)), "starter") as starters:
-        started = [starters.submit(_start, guest) for guest in slow]
-        try:
-            for number, future in enumerate(as_completed(started), 1):
-                future.result()
-                on_started(len(quick) + number)
-        except BaseException:
-            starters.shutdown(wait=True, cancel_futures=True)
-            raise
-    return guests
+def check_wiring(scenario: Scenario, backend: Backend) -> None:
+    """InputError when guests of this backend cannot be wired as the scenario asks."""
+    needed = {"gine": Cable, "tap": HostInterface, "segment": _segment_wire(scenario, backend)}[scenario.hosts.wiring]
+    if needed not in backend.wires:
+        raise InputError(
+            f"{backend.name} guests cannot be wired as hosts.wiring = {scenario.hosts.wiring!r} asks",
+            expected="another wiring, or another backend",
+            found=f"no {needed.__name__} for {backend.name}",
+        )
 
 
-def _start(guest: Guest) -> None:
-    guest.start(Deadline.after(READY_S, f"guest {guest.spec.name} to start"))
-    guest.wait_ready(Deadline.after(READY_S, f"an answer from guest {guest.spec.name}"))
+def _segment_wire(scenario: Scenario, backend: Backend) -> type[Wire]:
+    """The thesis joins QEMU guests by multicast sockets, UML guests by a switch daemon."""
+    choice = scenario.hosts.segment
+    if choice == "auto":
+        choice = "switch" if backend.name == "uml" else "multicast"
+    return SwitchPort if choice == "switch" else Multicast
 
 
-def build_network(layout: Layout, scenario: Scenario, guests: Mapping[str, Guest]) -> Network:
-    """The router with a line to each guest; forward is towards the router."""
+def _gine(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
+    plans = {layout.isp.name: _isp(layout, (_nic(layout.isp),))}
+    for host, farm in _inner(layout):
+        plans[host.name] = _plan(scenario, means, host, farm, _nic(host, farm))
+    return Fabric(plans, lambda guests: _star(layout, scenario, guests))
+
+
+def _star(layout: Layout, scenario: Scenario, guests: Guests) -> Network:
+    """A router with a line to each guest; forward is towards the router."""
     network = Network(scenario.seed)
-    router = network.router("router")
+    router = network.router(ROUTER)
     lines = scenario.lines
     kinds = {layout.center.name: lines.center, layout.isp.name: lines.isp}
     for host in layout.hosts():
@@ -125,3 +105,119 @@ def build_network(layout: Layout, scenario: Scenario, guests: Mapping[str, Guest
     for farm in layout.farms:
         router.route(str(farm.block), via=str(farm.host.address))
     return network
+
+
+def _tap(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
+    """The ISP host's own address is one more of those of its first TAP."""
+    plans = {layout.isp.name: _isp(layout, ())}
+    for number, (host, farm) in enumerate(_inner(layout)):
+        far = NicSpec(
+            f"tap{number}",
+            host.router_mac,
+            addresses=(f"{host.router_address}/30",),
+            routes=() if farm is None else ((str(farm.block), str(host.address)),),
+            neighbours=((str(host.address), host.mac),),
+            local_prefixes=(f"{layout.isp.address}/32",) if number == 0 else (),
+        )
+        nic = replace(_nic(host, farm), wire=HostInterface(far))
+        plan = _plan(scenario, means, host, farm, nic)
+        plans[host.name] = replace(plan, site=lambda guests: _namespace_of(guests[layout.isp.name]))
+    return Fabric(plans, lambda _guests: Network(scenario.seed))
+
+
+def _namespace_of(guest: Guest) -> NetNamespace:
+    if not isinstance(guest, NetnsGuest):
+        raise TypeError(f"guest {guest.spec.name} is no namespace")
+    return guest.namespace
+
+
+def _segment(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
+    site = stack.enter_context(NetNamespace())
+    wire: Wire = Multicast()
+    if _segment_wire(scenario, means.backend) is SwitchPort:
+        wire = SwitchPort(stack.enter_context(SwitchDaemon(site, len(layout.farms) + SPARE_PORTS)).control)
+    else:
+        site.allow_multicast()
+    plans = {layout.isp.name: _isp(layout, (_nic(layout.isp),)), ROUTER: _router(layout, scenario, means, wire, site)}
+    for host, farm in _inner(layout):
+        neighbours = ((str(host.router_address), SEGMENT_MAC),)
+        nic = replace(_nic(host, farm), wire=wire, neighbours=neighbours)
+        plans[host.name] = replace(_plan(scenario, means, host, farm, nic), site=lambda _guests: site)
+    return Fabric(plans, lambda guests: _one_line(layout, scenario, guests))
+
+
+def _router(layout: Layout, scenario: Scenario, means: Means, wire: Wire, site: NetNamespace) -> GuestPlan:
+    """A guest that forwards between the segment and the ISP host: the gateway of every host."""
+    isp = layout.isp
+    inner = NicSpec(
+        NIC,
+        SEGMENT_MAC,
+        addresses=tuple(f"{host.router_address}/30" for host, _ in _inner(layout)),
+        routes=tuple((str(farm.block), str(farm.host.address)) for farm in layout.farms),
+        neighbours=tuple((str(host.address), host.mac) for host, _ in _inner(layout)),
+        wire=wire,
+    )
+    outer = NicSpec(
+        OUTER_NIC,
+        isp.router_mac,
+        addresses=(f"{isp.router_address}/30",),
+        neighbours=((str(isp.address), isp.mac),),
+    )
+    spec = GuestSpec(
+        ROUTER, (inner, outer), scenario.hosts.memory_bytes, sysctls=FORWARDING, kernel=means.kernel, shell=False
+    )
+    return GuestPlan(means.backend, spec, lambda _guests: site)
+
+
+def _one_line(layout: Layout, scenario: Scenario, guests: Guests) -> Network:
+    """The line between the router and the ISP host; forward is what leads from the terminals."""
+    network, line = Network(scenario.seed), scenario.lines.terminals
+    router = network.port(ROUTER, guests[ROUTER].nic_fd(OUTER_NIC))
+    isp = network.port(layout.isp.name, guests[layout.isp.name].nic_fd(NIC))
+    network.connect(router, isp, name="terminals", forward=line.up.spec(), backward=line.down.spec())
+    return network
+
+
+def _inner(layout: Layout) -> Iterator[tuple[HostPlan, FarmPlan | None]]:
+    """Every host but the ISP server's, and its terminals if it has any."""
+    yield layout.center, None
+    for farm in layout.farms:
+        yield farm.host, farm
+
+
+def _nic(host: HostPlan, farm: FarmPlan | None = None) -> NicSpec:
+    gateway = str(host.router_address)
+    return NicSpec(
+        name=NIC,
+        mac=host.mac,
+        addresses=(f"{host.address}/30",),
+        routes=(("0.0.0.0/0", gateway),),
+        local_prefixes=() if farm is None else (str(farm.block),),
+        neighbours=((gateway, host.router_mac),),
+    )
+
+
+def _isp(layout: Layout, nics: tuple[NicSpec, ...]) -> GuestPlan:
+    """The ISP server is another machine in the thesis: here a namespace, whatever the guests are."""
+    return GuestPlan(find_backend("netns"), GuestSpec(layout.isp.name, nics, sysctls=FORWARDING))
+
+
+def _plan(scenario: Scenario, means: Means, host: HostPlan, farm: FarmPlan | None, nic: NicSpec) -> GuestPlan:
+    """The guest of the center, or of a farm."""
+    hosts, backend = scenario.hosts, means.backend
+    spec = GuestSpec(host.name, (nic,), sysctls=SYSCTLS, kernel=means.kernel)
+    if farm is None:
+        if hosts.center == "host":
+            return GuestPlan(find_backend("netns"), replace(spec, kernel=None))
+        return GuestPlan(
+            backend, replace(spec, memory_bytes=hosts.center_memory_bytes, shares=means.folder.resolve())
+        )
+    files = {FARM_PATH: farm_program()} if backend.has_own_kernel else {}
+    return GuestPlan(backend, replace(spec, memory_bytes=hosts.memory_bytes, files=files, shell=False, is_copy=True))
+
+
+_WIRINGS: Mapping[str, Callable[[Layout, Scenario, Means, ExitStack], Fabric]] = {
+    "gine": _gine,
+    "tap": _tap,
+    "segment": _segment,
+}

@@ -89,6 +89,10 @@ def _mac(kind: int, number: int) -> str:
     return ":".join(f"{octet:02x}" for octet in octets)
 
 
+SEGMENT_MAC = _mac(2, 0)
+"""Of the router's NIC on a network that all guests share."""
+
+
 def _host(number: int, name: str, line: str) -> HostPlan:
     base = LINK_BASE + 4 * number
     return HostPlan(name, line, base + 2, base + 1, _mac(0, number), _mac(1, number))

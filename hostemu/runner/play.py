@@ -20,6 +20,7 @@ from hostemu.measure.costs import NO_COSTS, load_costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
+from hostemu.runner.fabric import check_wiring
 from hostemu.runner.layout import plan_layout
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate
@@ -54,7 +55,7 @@ def _run_folder(output: Path, scenario: Scenario, kind: str, time_scale: float) 
         ) from error
 
 
-def _require_lab() -> None:
+def require_lab() -> None:
     """HostError, with the reason and what to do, where no lab can be made."""
     possible, reason, fix = lab_possible()
     if not possible:
@@ -64,7 +65,7 @@ def _require_lab() -> None:
 def _chosen(backend: str, on_event: OnEvent) -> str:
     """The backend's name; a choice that the user did not make is told."""
     if backend == AUTO:
-        _require_lab()
+        require_lab()
     choice = resolve_backend(backend)
     if choice.why:
         on_event({"phase": "backend", "done": 1, "total": 1, "note": f"{choice.name}: {choice.why}"})
@@ -87,8 +88,10 @@ def play_real(
     """
     plan_layout(scenario)
     backend = _chosen(backend, on_event)
-    find_backend(backend).require(kernel)
-    _require_lab()
+    found = find_backend(backend)
+    check_wiring(scenario, found)
+    found.require(kernel)
+    require_lab()
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {

@@ -6,25 +6,24 @@ start guests → build the network → start the emulator → start programs →
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hostemu.base.deadline import Deadline
-from hostemu.gine import Engine
+from hostemu.gine import Engine, Network, realtime_priority
 from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Guest
 from hostemu.measure.host import LoadMonitor
 from hostemu.records import RecordWriter, RunRecord
 from hostemu.runner import configs
 from hostemu.runner.collect import Order, Outputs, build_record
-from hostemu.runner.fabric import build_network, guest_plans, start_guests
+from hostemu.runner.fabric import Fabric, Means, plan_fabric
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import Event, Program, ProgramGroup
+from hostemu.runner.starting import start_guests
 from hostemu.scenario import Scenario, load_scenario
 
 Emit = Callable[[dict[str, Any]], None]
@@ -39,8 +38,6 @@ GRACE_S = 30.0
 
 COLLECT_S = 20.0
 CHECKPOINT_S = 5.0
-REALTIME_PRIORITY = 1
-"""SCHED_FIFO, the lowest: it need only come before ordinary programs."""
 
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
@@ -50,21 +47,6 @@ def play(argument: dict[str, Any], emit: Emit) -> None:
     scenario = load_scenario(path, time_scale=order.time_scale)
     with ExitStack() as stack:
         RealRun(order, scenario, stack, emit).play()
-
-
-def may_be_realtime() -> bool:
-    """Whether this process may have a real-time priority, found by trying in a thread."""
-    allowed = []
-
-    def attempt() -> None:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
-            allowed.append(True)
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    thread.join()
-    return bool(allowed)
 
 
 def plays_center(scenario: Scenario, backend: str) -> bool:
@@ -90,8 +72,9 @@ class RealRun:
 
     def play(self) -> None:
         """Everything from the first guest to the finished record."""
-        guests = self._guests()
-        engine = self._engine(guests)
+        fabric = self._fabric()
+        guests = self._guests(fabric)
+        engine = self._engine(fabric.network(guests))
         group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs"))
         center = self._programs(group, guests)
         monitor = self._stack.enter_context(LoadMonitor())
@@ -110,11 +93,10 @@ class RealRun:
         self._outputs.done = center.events["done"]
         writer.finish(self._record())
 
-    def _engine(self, guests: dict[str, Guest]) -> Engine:
+    def _engine(self, network: Network) -> Engine:
         """The emulator, running; with a real-time priority where this user may have one."""
         self._emit({"phase": "emulator", "done": 0, "total": 1, "note": "compiled once, then kept"})
-        network = build_network(self.layout, self.scenario, guests)
-        engine = Engine(network, realtime_priority=REALTIME_PRIORITY if may_be_realtime() else None)
+        engine = Engine(network, realtime_priority=realtime_priority())
         self._stack.enter_context(engine)
         self._emit({"phase": "emulator", "done": 1, "total": 1})
         return engine
@@ -130,17 +112,20 @@ class RealRun:
         self._outputs.nodes = engine.node_counters()
         self._outputs.problems += [f"emulator counters: {text}" for text in engine.imbalances()]
 
-    def _guests(self) -> dict[str, Guest]:
-        """Every host as a guest.  Those with a kernel of their own boot a few at a time."""
+    def _fabric(self) -> Fabric:
         kernel = None if self.order.kernel is None else Path(self.order.kernel)
-        backend = find_backend(self.order.backend)
-        plans = guest_plans(self.layout, self.scenario, backend, self.order.folder, kernel)
+        means = Means(find_backend(self.order.backend), self.order.folder, kernel)
+        return plan_fabric(self.layout, self.scenario, means, self._stack)
+
+    def _guests(self, fabric: Fabric) -> dict[str, Guest]:
+        """Every host as a guest.  Those with a kernel of their own boot a few at a time."""
+        total = len(fabric.plans)
 
         def on_started(number: int) -> None:
-            self._emit({"phase": "guests", "done": number, "total": len(plans)})
+            self._emit({"phase": "guests", "done": number, "total": total})
 
         on_started(0)
-        return start_guests(plans, self.order.folder / "guests", self._stack, on_started)
+        return start_guests(fabric.plans, self.order.folder / "guests", self._stack, on_started)
 
     def _programs(self, group: ProgramGroup, guests: dict[str, Guest]) -> Program:
         """Start every program and wait until each says that it is ready; returns the center."""

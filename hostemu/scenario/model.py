@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from hostemu.base.errors import InputError
 from hostemu.base.units import NS_PER_S
 from hostemu.protocol.wire import MAX_FRAME_BYTES
-from hostemu.scenario.line import Lines
+from hostemu.scenario.line import Lines, LineSettings
 from hostemu.scenario.problems import Source, validated
 from hostemu.scenario.quantities import SIZE, Duration, MemorySize, PositiveDuration, Quantity, Settings, inconsistent
 from hostemu.scenario.toml import to_toml
@@ -104,11 +104,14 @@ class Hosts(Settings):
 
     memory_bytes: of a terminal guest.  center_memory_bytes: of the center's guest, which sees the host's files.
     center: whether the center is a guest like the others, or a namespace of the host, as the ISP server always is.
+    wiring: how hosts are joined; see hostemu.runner.fabric.  segment: what the network that they share is made of.
     """
 
     memory_bytes: MemorySize = Field(default=32 * 2**20, alias="memory")
     center: Literal["guest", "host"] = "guest"
     center_memory_bytes: MemorySize = Field(default=256 * 2**20, alias="center_memory")
+    wiring: Literal["gine", "tap", "segment"] = "gine"
+    segment: Literal["auto", "multicast", "switch"] = "auto"
 
 
 class Scenario(Settings):
@@ -124,6 +127,16 @@ class Scenario(Settings):
     retrieval: Retrieval
     hosts: Hosts = Hosts()
     lines: Lines = Lines()
+
+    @model_validator(mode="after")
+    def _lines_fit_the_wiring(self) -> Self:
+        lines, wiring = self.lines, self.hosts.wiring
+        if wiring == "tap" and lines != Lines():
+            raise inconsistent(("lines",), "no lines where hosts.wiring is tap: the emulator is not there", "some")
+        if wiring == "segment" and (lines.center != lines.terminals or lines.isp != LineSettings()):
+            expected = "the same line for center and terminals, and none for isp, where hosts.wiring is segment"
+            raise inconsistent(("lines",), expected, "others: there is one line, between router and ISP host")
+        return self
 
     @property
     def guests(self) -> int:

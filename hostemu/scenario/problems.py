@@ -6,12 +6,13 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hostemu.base.errors import ScenarioError
+from hostemu.base.errors import InputError, ScenarioError
 from hostemu.scenario.toml import KeyPath
 
 LONGEST_FOUND = 80
@@ -52,17 +53,19 @@ class Problem:
         return "; ".join([f"{self.where}: {self.what}", *(f"{name} {text}" for name, text in labels if text)])
 
 
-def validated(model: type[AnyModel], document: Mapping[str, Any], source: Source) -> AnyModel:
-    """The document as a model; ScenarioError that tells everything that is wrong with it."""
+def validated(
+    model: type[AnyModel], document: Mapping[str, Any], source: Source, error: type[InputError] = ScenarioError
+) -> AnyModel:
+    """The document as a model; an `error` that tells everything that is wrong with it."""
     try:
         return model.model_validate(document)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        raise _scenario_error([_problem(model, item, source) for item in details], source) from None
+    except ValidationError as caught:
+        problems = [_problem(model, item, source) for item in caught.errors(include_url=False)]
+        raise _error_of(problems, source, error) from None
 
 
 def unknown_key(model: type[BaseModel], path: KeyPath, source: Source) -> Problem:
-    """The problem of a key that no scenario has, with the key that was probably meant."""
+    """The problem of a key that no such file has, with the key that was probably meant."""
     dotted = ".".join(path)
     known = {".".join(key): key for key in known_keys(model)}
     siblings = {key[-1]: name for name, key in known.items() if key[:-1] == path[:-1]}
@@ -79,8 +82,15 @@ def known_keys(model: type[BaseModel], path: KeyPath = ()) -> Iterator[KeyPath]:
     for name, info in model.model_fields.items():
         key = (*path, info.alias or name)
         yield key
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from known_keys(info.annotation, key)
+        table = _table_of(info.annotation)
+        if table is not None:
+            yield from known_keys(table, key)
+
+
+def _table_of(annotation: Any) -> type[BaseModel] | None:
+    """The model of a field that is a table, or of one that may be left out."""
+    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _problem(model: type[BaseModel], item: ErrorDetails, source: Source) -> Problem:
@@ -109,14 +119,14 @@ def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST_FOUND else text[: LONGEST_FOUND - 1] + "…"
 
 
-def _scenario_error(problems: list[Problem], source: Source) -> ScenarioError:
+def _error_of(problems: list[Problem], source: Source, error: type[InputError]) -> InputError:
     if len(problems) == 1:
         only = problems[0]
-        return ScenarioError(f"{only.where}: {only.what}", expected=only.expected, found=only.found, hint=only.hint)
+        return error(f"{only.where}: {only.what}", expected=only.expected, found=only.found, hint=only.hint)
     rows = "".join(f"\n  {problem}" for problem in problems)
-    return ScenarioError(f"{source.name}: {len(problems)} problems{rows}")
+    return error(f"{source.name}: {len(problems)} problems{rows}")
 
 
-def single_error(problem: Problem) -> ScenarioError:
+def single_error(problem: Problem, error: type[InputError] = ScenarioError) -> InputError:
     """The error of one problem."""
-    return _scenario_error([problem], Source(problem.where))
+    return _error_of([problem], Source(problem.where), error)

@@ -67,6 +67,15 @@ def probe(name: str) -> dict[str, Any]:
     return found
 
 
+def require(name: str) -> None:
+    """Skip, with the reason, where guests of this backend cannot be had."""
+    if name not in IN_THIS_PROCESS and not POSSIBLE:
+        pytest.skip(f"no lab on this machine: {REASON}")
+    found = probe(name)
+    if not found["usable"]:
+        pytest.skip(f"backend {name}: {found['reason']}")
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
     """A kind of guest."""
@@ -76,11 +85,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture(scope="module")
 def play(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Play:
     """Plays on this kind of guest, where this machine has it."""
-    if kind.backend not in IN_THIS_PROCESS and not POSSIBLE:
-        pytest.skip(f"no lab on this machine: {REASON}")
-    found = probe(kind.backend)
-    if not found["usable"]:
-        pytest.skip(f"backend {kind.backend}: {found['reason']}")
+    require(kind.backend)
     return Play(kind, tmp_path_factory.mktemp("guests"))
 
 

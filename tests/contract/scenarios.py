@@ -227,6 +227,21 @@ def _uses(guest: Guest) -> list[str]:
     ]
 
 
+def nature(argument: Argument, _emit: Emit) -> dict[str, Any]:
+    """What a backend tells a campaign of itself, and how many processes of the host's a running guest is."""
+    own = backend(argument["backend"])
+    before = own.preparation()
+    with ready(create(argument)) as guest, guest.spawn(["cat"]):
+        processes = [str(pid) for pid in guest.host_pids()]
+        return {
+            "identity": [[type(key).__name__, type(value).__name__] for key, value in own.identity().items()],
+            "same again": own.identity() == own.identity(),
+            "told or why not": bool(before.reason) or isinstance(before.packages, tuple),
+            "in proc": [Path("/proc", pid).is_dir() for pid in processes],
+            "has own kernel": own.has_own_kernel,
+        }
+
+
 def leaks(argument: Argument, _emit: Emit) -> dict[str, list[int]]:
     """Descriptors and programs left after lives of several lengths."""
     _live(argument, 4)  # what is made once, is made

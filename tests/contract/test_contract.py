@@ -81,6 +81,16 @@ def test_a_guest_that_does_not_run_refuses_everything(play: Play) -> None:
     assert found["started twice"] == ["GuestError"]
 
 
+def test_a_backend_tells_what_its_guests_are_made_of(play: Play) -> None:
+    seen = play("nature")
+    assert all(kinds == ["str", "str"] for kinds in seen["identity"])
+    assert seen["same again"]
+    assert seen["told or why not"]
+    assert all(seen["in proc"])
+    assert seen["identity"] or not seen["has own kernel"]
+    assert seen["in proc"] or not seen["has own kernel"]
+
+
 def test_nothing_is_left_however_far_a_guest_came(play: Play) -> None:
     assert play("leaks") == {"descriptors": [0] * 5, "programs": [0] * 5}
 

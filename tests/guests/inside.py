@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hostemu.base.deadline import Deadline
+from hostemu.base.errors import HostemuError
 from hostemu.guests import Guest, GuestSpec, NicSpec, backend
+from hostemu.guests.api import HostInterface, Multicast
+from hostemu.lab import NetNamespace
 
 Emit = Callable[[dict[str, Any]], None]
 SPEC = GuestSpec(
@@ -176,6 +181,46 @@ def sudden_death(folder: str, _emit: Emit) -> dict[str, Any]:
             if entry.name.isdigit() and b"4713" in (entry / "cmdline").read_bytes().split(b"\0"):
                 os.kill(int(entry.name), signal.SIGKILL)
         return {"rest": program.stdout.read().decode(), "status": program.wait(soon())}
+
+
+def direct(folder: str, _emit: Emit) -> dict[str, Any]:
+    """A guest that is wired to a namespace of the host's directly: who sees whom, and with what MAC address."""
+    far = NicSpec("tap7", "02:00:00:00:00:01", addresses=("10.1.0.1/24",))
+    near = NicSpec("eth0", "02:00:00:00:00:02", addresses=("10.1.0.2/24",), wire=HostInterface(far))
+    spec = GuestSpec("wired", (near,))
+    group = GuestSpec("grouped", (replace(near, wire=Multicast()),))
+    with NetNamespace() as host, backend("netns").create(spec, Path(folder), host) as guest:
+        guest.start(soon())
+        guest.wait_ready(soon())
+        listener = host.call(lambda: socket.create_server(("10.1.0.1", 4000)))
+        script = "import socket; socket.create_connection(('10.1.0.1', 4000), 5); print(open('/proc/net/arp').read())"
+        said = guest.run([sys.executable, "-c", script], deadline=soon()).stdout.decode()
+        _, peer = listener.accept()
+        return {
+            "guest sees": said,
+            "host sees": peer[0],
+            "port": _kind(lambda: guest.nic_fd("eth0")),
+            "no site": _kind(lambda: backend("netns").create(spec, Path(folder))),
+            "no such wire": _kind(lambda: backend("netns").create(group, Path(folder), host)),
+        }
+
+
+def _kind(function: Callable[[], object]) -> str:
+    try:
+        function()
+    except HostemuError as error:
+        return type(error).__name__
+    return "none"
+
+
+def own_processes(folder: str, _emit: Emit) -> dict[str, int]:
+    """How many of the host's processes a guest says that it is made of, before and while a family runs in it."""
+    with _guest(folder) as guest:
+        before = len(guest.host_pids())
+        with guest.spawn(FAMILY) as program:
+            program.stdout.readline()
+            soon().wait_until(lambda: len(_states("4711")) == 4)
+            return {"before": before, "with a family": len(guest.host_pids())}
 
 
 def complaints(folder: str, _emit: Emit) -> str:

@@ -78,6 +78,17 @@ def test_the_death_of_a_program_is_noticed(tmp_path: Path) -> None:
     assert inside("sudden_death", tmp_path) == {"rest": "", "status": 137}
 
 
+def test_a_guest_can_be_wired_to_the_host_without_the_emulator(tmp_path: Path) -> None:
+    seen = inside("direct", tmp_path)
+    assert "02:00:00:00:00:01" in seen["guest sees"]
+    assert seen["host sees"] == "10.1.0.2"
+    assert (seen["port"], seen["no site"], seen["no such wire"]) == ("InputError",) * 3
+
+
+def test_a_guest_is_made_of_its_programs(tmp_path: Path) -> None:
+    assert inside("own_processes", tmp_path) == {"before": 0, "with a family": 4}
+
+
 def test_a_failed_commands_last_words_are_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed) as caught:
         inside("complaints", tmp_path)

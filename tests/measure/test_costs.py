@@ -97,7 +97,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, old: str, new: str, s
 
 
 def test_a_missing_file_is_an_input_error_that_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="hostemu calibrate"):
+    with pytest.raises(InputError, match="hostemu calibrate costs"):
         load_costs(tmp_path / "absent.toml")
 
 

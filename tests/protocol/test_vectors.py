@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from itertools import cycle
+from collections.abc import Iterator
+from itertools import count, cycle, islice
 from typing import Any
 
 import pytest
 
-from hostemu.protocol.wire import FrameReader, MessageType, decode_datagram, encode
+from hostemu.protocol.wire import FrameReader, MessageType, WireError, decode_datagram, encode
 from tests.protocol.vectors import FILE, MESSAGES, make_vectors
 
 VECTORS: dict[str, Any] = json.loads(FILE.read_text())
@@ -83,6 +84,65 @@ def test_the_xor_exchange_is_that_of_the_thesis() -> None:
     assert answer == {"sealed": _xor(plain, own).hex(), "proof": ""}
 
 
+@pytest.mark.parametrize("vector", VECTORS["no_messages"], ids=lambda vector: vector["datagram"] or "empty")
+def test_a_known_datagram_that_is_no_message_is_refused_for_its_reason(vector: dict[str, Any]) -> None:
+    with pytest.raises(WireError) as caught:
+        decode_datagram(bytes.fromhex(vector["datagram"]))
+    assert caught.value.reason.name == vector["reason"]
+
+
+def test_draws_are_those_of_the_formula() -> None:
+    for vector in VECTORS["draws"]:
+        assert vector["key"] == _stream(vector["seed"], *vector["name"])
+        assert vector["u64"] == _splitmix64(vector["key"], vector["counter"])
+        assert vector["uniform"] == _uniform(vector["key"], vector["counter"])
+        width = vector["high"] - vector["low"] + 1
+        assert vector["between"] == vector["low"] + int(vector["uniform"] * width)
+
+
+def test_power_cycles_are_those_of_the_formula() -> None:
+    for vector in VECTORS["power_cycles"]:
+        assert [(state["is_on"], state["until_ns"]) for state in vector["states"]] == list(islice(_power(vector), 6))
+
+
+def _power(vector: dict[str, Any]) -> Iterator[tuple[bool, int]]:
+    """(is on, until when), one stretch after the other: a cycle is a time off, then one on."""
+    seed, index, redraw, on_ns = (vector[name] for name in ("seed", "index", "redraw", "on_ns"))
+    low_ns, width_ns = vector["off_min_ns"], vector["off_max_ns"] - vector["off_min_ns"] + 1
+    key = _stream(seed, "power", "off", index) if redraw else _stream(seed, "power", "off")
+
+    def off_ns(cycle: int) -> int:
+        return low_ns + int(_uniform(key, cycle if redraw else index) * width_ns)
+
+    now_ns = {
+        "on": -off_ns(0),
+        "off": 0,
+        "random": -int(_uniform(_stream(seed, "power", "phase"), index) * (off_ns(0) + on_ns)),
+    }[vector["phase"]]
+    for number in count():
+        for is_on, length_ns in ((False, off_ns(number)), (True, on_ns)):
+            now_ns += length_ns
+            if now_ns > 0:
+                yield is_on, now_ns
+
+
+def _stream(seed: int, *name: str | int) -> int:
+    text = "\x1f".join(map(str, (seed, *name))).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def _splitmix64(key: int, counter: int) -> int:
+    """Steele, Lea, Flood, OOPSLA 2014, figure 16."""
+    state = (key + (counter + 1) * 0x9E3779B97F4A7C15) % 2**64
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    state = (state ^ state >> 27) * 0x94D049BB133111EB % 2**64
+    return state ^ state >> 31
+
+
+def _uniform(key: int, counter: int) -> float:
+    return (_splitmix64(key, counter) >> 11) / 2**53
+
+
 def _u64(value: int) -> bytes:
     return value.to_bytes(8, "big")
 
@@ -96,7 +156,7 @@ def _tag(key: bytes, label: bytes, *parts: bytes) -> bytes:
 
 
 def _hmac(key: bytes, text: bytes) -> bytes:
-    """RFC 2104, section 2, for keys that are no longer than a block of SHA-256."""
-    block = key.ljust(64, b"\0")
+    """RFC 2104, section 2."""
+    block = (key if len(key) <= 64 else hashlib.sha256(key).digest()).ljust(64, b"\0")
     inner = hashlib.sha256(_xor(block, b"\x36") + text).digest()
     return hashlib.sha256(_xor(block, b"\x5c") + inner).digest()

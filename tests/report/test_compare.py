@@ -21,13 +21,14 @@ def run(
     verdict: Any = "valid",
     scenario: str = "thesis-qemu",
     overrides: Sequence[str] = (),
+    backend: str = "netns",
 ) -> dict[str, Any]:
     """A summary as `hostemu.records.summary` gives it."""
     return {
         "scenario": scenario,
         "scenario_text": load_scenario(scenario, [f"seed={seed}", *overrides]).to_toml(),
         "mode": mode,
-        "backend": "netns" if mode == "real" else "",
+        "backend": backend if mode == "real" else "",
         "terminals": 3200,
         "retrieved": 3198,
         "failed": {"refused": 2},
@@ -63,15 +64,17 @@ def test_published_measured_and_simulated_stand_side_by_side() -> None:
     (comparison,) = compare(runs)
     time = row(comparison, "time, s")
     assert time["published"] == 257
-    assert time["measured"]["mean"] == 201.0
-    assert time["measured"]["n"] == 2
-    assert time["difference"] == pytest.approx(4 / 201)
+    assert time["measured"]["netns"]["mean"] == 201.0
+    assert time["measured"]["netns"]["n"] == 2
+    assert time["difference"]["netns"] == pytest.approx(4 / 201)
 
 
 def test_an_invalid_run_is_left_out_and_named() -> None:
     (comparison,) = compare([run("real", 200.0), run("real", 900.0, seed=7, verdict=["CPU saturated: 100 %"])])
-    assert row(comparison, "time, s")["measured"]["mean"] == 200.0
-    assert comparison["left_out"] == [{"mode": "real", "seed": 7, "why": ["CPU saturated: 100 %"]}]
+    assert row(comparison, "time, s")["measured"]["netns"]["mean"] == 200.0
+    assert comparison["left_out"] == [
+        {"mode": "real", "backend": "netns", "seed": 7, "why": ["CPU saturated: 100 %"]}
+    ]
     assert "CPU saturated" in as_markdown(comparison)
 
 
@@ -99,21 +102,43 @@ def test_the_thesis_gives_a_row_for_both_scenarios() -> None:
 
 def test_an_invalid_run_is_shown_marked_when_there_is_no_other() -> None:
     (comparison,) = compare([run("real", 900.0, verdict=["late timers"]), run("simulated", 205.0)])
-    assert row(comparison, "time, s")["measured"]["mean"] == 900.0
+    assert row(comparison, "time, s")["measured"]["netns"]["mean"] == 900.0
     assert "n=1, INVALID" in as_markdown(comparison)
     assert comparison["left_out"][0]["why"] == ["late timers"]
 
 
 def test_an_incomplete_run_is_never_shown() -> None:
     (comparison,) = compare([{**run("real", 900.0), "complete": False}, run("simulated", 205.0)])
-    assert row(comparison, "time, s")["measured"] is None
+    assert row(comparison, "time, s")["measured"] == {}
     assert comparison["left_out"][0]["why"] == ["the run did not finish"]
 
 
 def test_a_changed_scenario_is_another_experiment_without_a_published_row() -> None:
     changed = run("simulated", 90.0, overrides=["fleet.terminals=100", "retrieval.retry.interval=1 s"])
     first, second = compare([run("real", 200.0), changed, run("simulated", 201.0, seed=9)])
-    assert (first["runs"], first["changed"]) == ({"measured": 1, "simulated": 1}, [])
+    assert (first["runs"], first["changed"]) == ({"netns": 1, "simulated": 1}, [])
     assert second["published"] is None
     assert second["changed"] == ["fleet.terminals=100", "retrieval.retry.interval=1 s"]
     assert "with fleet.terminals=100" in as_markdown(second)
+
+
+def test_every_backend_has_a_column_and_a_difference_of_its_own() -> None:
+    runs = [run("real", 200.0), run("real", 250.0, backend="uml"), run("real", 100.0, backend="odd")]
+    (comparison,) = compare([*runs, run("simulated", 220.0)])
+    time = row(comparison, "time, s")
+    assert comparison["backends"] == ["netns", "uml", "odd"]
+    assert {name: value["mean"] for name, value in time["measured"].items()} == {
+        "netns": 200.0,
+        "uml": 250.0,
+        "odd": 100.0,
+    }
+    assert time["difference"] == {"netns": pytest.approx(0.1), "uml": pytest.approx(-0.12), "odd": pytest.approx(1.2)}
+    assert "| simulated − uml |" in as_markdown(comparison)
+
+
+def test_a_setting_that_a_record_does_not_know_has_its_default() -> None:
+    old = run("real", 200.0)
+    old["scenario_text"] = old["scenario_text"].replace('wiring = "gine"\n', "")
+    assert "wiring" not in old["scenario_text"]
+    (comparison,) = compare([old, run("simulated", 201.0)])
+    assert comparison["changed"] == []

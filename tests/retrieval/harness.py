@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -33,6 +33,7 @@ from hostemu.retrieval.config import (
     WhenOff,
 )
 from hostemu.retrieval.store import Store, StoredOutcome
+from tests.retrieval.builds import farm_checked, farm_for_users
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -41,6 +42,10 @@ SHARED_SECRET = b"the shared secret"
 OWN_SECRET = b"the own secret"
 RUN_ID = "test run"
 PATIENCE_S = 30.0
+
+NATIVE: dict[str, Callable[[], Path]] = {"terminals-c": farm_for_users, "terminals-c-checked": farm_checked}
+FARMS = ("terminals", *NATIVE)
+"""The implementations of the farm: in Python, in C, and that in C under sanitizers."""
 
 ALWAYS_ON = PowerSettings(on_ns=3600 * S, off_min_ns=S, off_max_ns=S, redraw=False, phase=Phase.ON)
 ALWAYS_OFF = PowerSettings(on_ns=S, off_min_ns=3600 * S, off_max_ns=3600 * S, redraw=False, phase=Phase.OFF)
@@ -54,12 +59,18 @@ def loopback_block() -> str:
     return f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 16 * 16 + next(_blocks) % 16}.1"
 
 
+def command_of(module: str) -> list[str]:
+    """How a program is started; skips what this machine cannot compile."""
+    make = NATIVE.get(module)
+    return [sys.executable, "-m", f"hostemu.retrieval.{module}"] if make is None else [str(make())]
+
+
 class Program:
     """A running program and the events that it has sent."""
 
     def __init__(self, module: str, config_path: Path) -> None:
-        argv = [sys.executable, "-m", f"hostemu.retrieval.{module}", str(config_path)]
         pipe = subprocess.PIPE
+        argv = [*command_of(module), str(config_path)]
         self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
         self.events: list[dict[str, Any]] = []
         self._partial = b""
@@ -247,16 +258,17 @@ def chain(
     *,
     lists: int = 1,
     center: dict[str, Any] | None = None,
+    terminals: str = "terminals",
 ) -> Iterator[Chain]:
     """A farm whose terminals are dealt out in `lists` equal lists, each to an ISP server program of its own."""
     with ExitStack() as stack:
-        farm_program = stack.enter_context(running("terminals", farm, folder))
+        farm_program = stack.enter_context(running(terminals, farm, folder))
         isps = [stack.enter_context(running("isp_server", isp, folder)) for _ in range(lists)]
         share = farm.count // lists
         spans = [span(farm.first_address, share, number * share, farm.port) for number in range(lists)]
         assignments = [
-            IspAssignment("127.0.0.1", program.wait_for("ready")["port"], (terminals,))
-            for program, terminals in zip(isps, spans, strict=True)
+            IspAssignment("127.0.0.1", program.wait_for("ready")["port"], (its_span,))
+            for program, its_span in zip(isps, spans, strict=True)
         ]
         settings = {"authentication": isp.authentication, **(center or {})}
         config = center_config(folder, *assignments, **settings)

@@ -54,11 +54,11 @@ def outcomes_of(run: Chain) -> Counter[tuple[Outcome, Reason]]:
 @pytest.mark.parametrize("authentication", Authentication, ids=lambda scheme: str(scheme.value))
 @pytest.mark.parametrize("transport", Transport, ids=lambda transport: str(transport.value))
 def test_every_blinking_terminal_is_retrieved(
-    tmp_path: Path, transport: Transport, authentication: Authentication
+    terminals: str, tmp_path: Path, transport: Transport, authentication: Authentication
 ) -> None:
     how = {"transport": transport, "authentication": authentication}
     farm = farm_config(loopback_block(), TERMINALS, power=BLINKING, **how)
-    with chain(tmp_path, farm, isp_config(**how), lists=2) as run:
+    with chain(tmp_path, farm, isp_config(**how), lists=2, terminals=terminals) as run:
         run.start()
         done = run.center.wait_for("done")
         assert (done["retrieved"], done["failed"], done["failed_by_reason"]) == (TERMINALS, 0, {})
@@ -85,11 +85,11 @@ def test_every_blinking_terminal_is_retrieved(
 
 
 @pytest.mark.parametrize("keeps_slot", [True, False])
-def test_silent_terminals_are_retrieved_when_they_wake(tmp_path: Path, keeps_slot: bool) -> None:
+def test_silent_terminals_are_retrieved_when_they_wake(terminals: str, tmp_path: Path, keeps_slot: bool) -> None:
     farm = farm_config(loopback_block(), 40, power=BLINKING, when_off=WhenOff.SILENT)
     retry = RetryPolicy(interval_ns=50 * MS, max_attempts=60, keeps_slot=keeps_slot)
     isp = isp_config(connect_timeout_ns=100 * MS, concurrency=10, retry=retry)
-    with chain(tmp_path, farm, isp) as run:
+    with chain(tmp_path, farm, isp, terminals=terminals) as run:
         run.start()
         assert run.center.wait_for("done")["retrieved"] == 40
         reasons = run.isps[0].stop()["attempts_by_reason"]
@@ -101,12 +101,12 @@ def test_silent_terminals_are_retrieved_when_they_wake(tmp_path: Path, keeps_slo
 @pytest.mark.parametrize("transport", Transport, ids=lambda transport: str(transport.value))
 @pytest.mark.parametrize(("when_off", "reason"), [(WhenOff.REFUSE, Reason.REFUSED), (WhenOff.SILENT, Reason.SILENT)])
 def test_terminals_that_are_never_on_fail_with_the_reason(
-    tmp_path: Path, when_off: WhenOff, reason: Reason, transport: Transport
+    terminals: str, tmp_path: Path, when_off: WhenOff, reason: Reason, transport: Transport
 ) -> None:
     farm = farm_config(loopback_block(), 10, power=ALWAYS_OFF, when_off=when_off, transport=transport)
     retry = RetryPolicy(interval_ns=10 * MS, max_attempts=3, keeps_slot=True)
     isp = isp_config(retry=retry, connect_timeout_ns=50 * MS, transport=transport)
-    with chain(tmp_path, farm, isp) as run:
+    with chain(tmp_path, farm, isp, terminals=terminals) as run:
         run.start()
         assert run.center.wait_for("done")["failed_by_reason"] == {reason.name: 10}
         assert outcomes_of(run) == {(Outcome.FAILED, reason): 10}
@@ -114,9 +114,9 @@ def test_terminals_that_are_never_on_fail_with_the_reason(
         assert {row.retrieved_at_ns for row in run.outcomes()} == {-1}
 
 
-def test_a_wrong_shared_key_fails_at_the_first_attempt(tmp_path: Path) -> None:
+def test_a_wrong_shared_key_fails_at_the_first_attempt(terminals: str, tmp_path: Path) -> None:
     isp = isp_config(shared_secret=b"another")
-    with chain(tmp_path, farm_config(loopback_block(), 5), isp) as run:
+    with chain(tmp_path, farm_config(loopback_block(), 5), isp, terminals=terminals) as run:
         run.start()
         run.center.wait_for("done")
         assert outcomes_of(run) == {(Outcome.FAILED, Reason.WRONG_KEY): 5}
@@ -124,16 +124,23 @@ def test_a_wrong_shared_key_fails_at_the_first_attempt(tmp_path: Path) -> None:
         assert run.farm.stop()["refusals"] == {"WRONG_KEY": 5}
 
 
-def test_information_sealed_with_a_wrong_own_key_is_not_stored(tmp_path: Path) -> None:
-    with chain(tmp_path, farm_config(loopback_block(), 5, own_secret=b"another"), isp_config()) as run:
+def test_information_sealed_with_a_wrong_own_key_is_not_stored(terminals: str, tmp_path: Path) -> None:
+    with chain(
+        tmp_path, farm_config(loopback_block(), 5, own_secret=b"another"), isp_config(), terminals=terminals
+    ) as run:
         run.start()
         run.center.wait_for("done")
         assert outcomes_of(run) == {(Outcome.FAILED, Reason.BAD_SEAL): 5}
         assert run.information(1) == b""
 
 
-def test_a_terminal_on_the_ipv6_loopback_is_retrieved(tmp_path: Path) -> None:
-    with chain(tmp_path, farm_config("::1", 1, port=free_port("::1")), isp_config(source_addresses=("::1",))) as run:
+def test_a_terminal_on_the_ipv6_loopback_is_retrieved(terminals: str, tmp_path: Path) -> None:
+    with chain(
+        tmp_path,
+        farm_config("::1", 1, port=free_port("::1")),
+        isp_config(source_addresses=("::1",)),
+        terminals=terminals,
+    ) as run:
         run.start()
         assert run.center.wait_for("done")["retrieved"] == 1
 
@@ -163,10 +170,10 @@ def test_a_killed_isp_server_loses_its_list_only(tmp_path: Path) -> None:
     assert {row.reason for row in rows[20:]} == {Reason.PROGRAM_LOST}
 
 
-def test_terminals_of_a_killed_farm_fail_and_are_accounted_for(tmp_path: Path) -> None:
+def test_terminals_of_a_killed_farm_fail_and_are_accounted_for(terminals: str, tmp_path: Path) -> None:
     retry = RetryPolicy(interval_ns=20 * MS, max_attempts=20, keeps_slot=True)
     farm = farm_config(loopback_block(), 50, power=BLINKING)
-    with chain(tmp_path, farm, isp_config(retry=retry, concurrency=5)) as run:
+    with chain(tmp_path, farm, isp_config(retry=retry, concurrency=5), terminals=terminals) as run:
         run.start()
         Deadline.after(10, "a first terminal").wait_until(lambda: run.isps[0].report()["retrieved"] > 0)
         run.farm.kill()
@@ -205,8 +212,10 @@ def test_progress_is_told_until_the_end(tmp_path: Path) -> None:
     assert all(gap >= 200 * MS for gap in gaps)
 
 
-def test_no_descriptor_is_left_after_a_run(tmp_path: Path) -> None:
-    with chain(tmp_path, farm_config(loopback_block(), 100, power=BLINKING), isp_config()) as run:
+def test_no_descriptor_is_left_after_a_run(terminals: str, tmp_path: Path) -> None:
+    with chain(
+        tmp_path, farm_config(loopback_block(), 100, power=BLINKING), isp_config(), terminals=terminals
+    ) as run:
         farm, isp = run.farm, run.isps[0]
         # Beside its terminals that are on, which have a listening socket each.
         farm_base = farm.open_files() - farm.report()["terminals_on"]
@@ -229,9 +238,9 @@ def time_wait_count(block: str) -> int:
     return sum(state == "06" and suffix in (local[2:8], remote[2:8]) for local, remote, state in ends)
 
 
-def test_no_connection_is_left_in_time_wait(tmp_path: Path) -> None:
+def test_no_connection_is_left_in_time_wait(terminals: str, tmp_path: Path) -> None:
     address = loopback_block()
-    with chain(tmp_path, farm_config(address, TERMINALS, power=BLINKING), isp_config()) as run:
+    with chain(tmp_path, farm_config(address, TERMINALS, power=BLINKING), isp_config(), terminals=terminals) as run:
         run.start()
         assert run.center.wait_for("done")["retrieved"] == TERMINALS
         assert time_wait_count(address) == 0

@@ -40,10 +40,10 @@ def greet(address: str, kind: socket.SocketKind) -> None:
 
 
 @both_kinds
-def test_the_host_of_a_terminal_that_is_off_refuses(tmp_path: Path, kind: socket.SocketKind) -> None:
+def test_the_host_of_a_terminal_that_is_off_refuses(terminals: str, tmp_path: Path, kind: socket.SocketKind) -> None:
     address = loopback_block()
     config = farm_config(address, 1, power=ALWAYS_OFF, transport=TRANSPORT[kind])
-    with running("terminals", config, tmp_path) as farm:
+    with running(terminals, config, tmp_path) as farm:
         farm.wait_for("ready")
         with pytest.raises(ConnectionRefusedError):
             greet(address, kind)
@@ -51,11 +51,11 @@ def test_the_host_of_a_terminal_that_is_off_refuses(tmp_path: Path, kind: socket
 
 @both_kinds
 def test_a_silent_terminal_answers_nothing_while_it_is_off_and_serves_when_it_is_on(
-    tmp_path: Path, kind: socket.SocketKind
+    terminals: str, tmp_path: Path, kind: socket.SocketKind
 ) -> None:
     address = loopback_block()
     config = farm_config(address, 1, power=OFF_FIRST, transport=TRANSPORT[kind], when_off=WhenOff.SILENT)
-    with running("terminals", config, tmp_path) as farm:
+    with running(terminals, config, tmp_path) as farm:
         farm.wait_for("ready")
         with pytest.raises(TimeoutError):
             greet(address, kind)
@@ -67,9 +67,9 @@ def test_a_silent_terminal_answers_nothing_while_it_is_off_and_serves_when_it_is
     assert (result["served"], result["power_switches"], result["refusals"]) == (1, 1, {})
 
 
-def test_going_off_resets_connections_when_the_host_refuses(tmp_path: Path) -> None:
+def test_going_off_resets_connections_when_the_host_refuses(terminals: str, tmp_path: Path) -> None:
     address = loopback_block()
-    with running("terminals", farm_config(address, 1, power=ON_THEN_OFF), tmp_path) as farm:
+    with running(terminals, farm_config(address, 1, power=ON_THEN_OFF), tmp_path) as farm:
         farm.wait_for("ready")
         with calling(address) as peer:
             peer.send(Hello(1, nonce(1)))
@@ -79,10 +79,12 @@ def test_going_off_resets_connections_when_the_host_refuses(tmp_path: Path) -> N
                 peer.receive()
 
 
-def test_going_off_silently_leaves_connections_without_an_answer_until_the_terminal_is_back(tmp_path: Path) -> None:
+def test_going_off_silently_leaves_connections_without_an_answer_until_the_terminal_is_back(
+    terminals: str, tmp_path: Path
+) -> None:
     address = loopback_block()
     config = farm_config(address, 1, power=ON_THEN_OFF, when_off=WhenOff.SILENT)
-    with running("terminals", config, tmp_path) as farm:
+    with running(terminals, config, tmp_path) as farm:
         farm.wait_for("ready")
         base = farm.open_files()
         with calling(address) as peer:
@@ -101,10 +103,10 @@ def test_going_off_silently_leaves_connections_without_an_answer_until_the_termi
         assert farm.report()["served"] == 0
 
 
-def test_sessions_over_udp_end_with_the_power(tmp_path: Path) -> None:
+def test_sessions_over_udp_end_with_the_power(terminals: str, tmp_path: Path) -> None:
     address = loopback_block()
     config = farm_config(address, 1, power=ON_THEN_OFF, transport=Transport.UDP, when_off=WhenOff.SILENT)
-    with running("terminals", config, tmp_path) as farm:
+    with running(terminals, config, tmp_path) as farm:
         farm.wait_for("ready")
         with calling(address, kind=DATAGRAM) as peer:
             peer.send(Hello(1, nonce(1)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ import pytest
 
 from hostemu.retrieval.config import Config, IspAssignment
 from tests.retrieval.harness import (
+    FARMS,
     center_config,
+    command_of,
     farm_config,
     isp_config,
     loopback_block,
@@ -20,14 +21,14 @@ from tests.retrieval.harness import (
     span,
 )
 
-PROGRAMS = ("terminals", "isp_server", "center")
+PROGRAMS = (*FARMS, "isp_server", "center")
 USAGE = ("cpu_ns", "max_lag_ns", "p99_lag_ns", "maxrss_bytes")
 
 all_programs = pytest.mark.parametrize("module", PROGRAMS)
 
 
 def config_of(module: str, folder: Path) -> Config:
-    if module == "terminals":
+    if module in FARMS:
         return farm_config(loopback_block(), 3)
     if module == "isp_server":
         return isp_config()
@@ -58,7 +59,7 @@ def test_sigterm_ends_a_running_program_with_its_result(tmp_path: Path, module: 
 def test_a_program_without_input_ends(tmp_path: Path, module: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(config_of(module, tmp_path).to_json())
-    argv = [sys.executable, "-m", f"hostemu.retrieval.{module}", str(path)]
+    argv = [*command_of(module), str(path)]
     run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=True)
     assert [json.loads(line)["event"] for line in run.stdout.splitlines()] == ["ready", "result"]
 
@@ -98,6 +99,18 @@ def test_commands_that_are_none_are_told_on_stderr_and_change_nothing(tmp_path: 
     assert errors.count("unknown command") == 2
 
 
+@all_programs
+def test_a_command_without_an_end_is_dropped_and_the_next_is_obeyed(tmp_path: Path, module: str) -> None:
+    with running(module, config_of(module, tmp_path), tmp_path) as program:
+        program.wait_for("ready")
+        assert program.process.stdin is not None
+        program.process.stdin.write(b"x" * (1 << 18) + b"\n")
+        assert program.report()["timers"] >= 0
+        program.stop()
+        errors = program.error_text()
+    assert "command of more than 65536 bytes: dropped" in errors
+
+
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown key": ({"colour": "red"}, "'colour'", "an unknown key"),
     "wrong type": ({"authentication": 5}, "'authentication'", "one of xor, hmac-sha256"),
@@ -120,17 +133,17 @@ def test_a_wrong_configuration_is_told_with_file_and_key(tmp_path: Path, module:
 
 @all_programs
 def test_a_missing_configuration_is_told(tmp_path: Path, module: str) -> None:
-    argv = [sys.executable, "-m", f"hostemu.retrieval.{module}", str(tmp_path / "none.json")]
+    argv = [*command_of(module), str(tmp_path / "none.json")]
     run = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
     assert run.returncode == 2
     assert b"none.json" in run.stderr
 
 
-def test_an_address_in_use_is_told(tmp_path: Path) -> None:
+def test_an_address_in_use_is_told(terminals: str, tmp_path: Path) -> None:
     config = farm_config(loopback_block(), 3)
-    with running("terminals", config, tmp_path) as first:
+    with running(terminals, config, tmp_path) as first:
         first.wait_for("ready")
-        with running("terminals", config, tmp_path) as second:
+        with running(terminals, config, tmp_path) as second:
             assert "cannot listen" in second.wait_for("error")["message"]
             assert second.wait() == 1
 

@@ -28,7 +28,7 @@ def relative(twin: float, real: float) -> float:
 
 
 def test_the_twin_predicts_the_measured_time(tmp_path: Path) -> None:
-    assert hostemu("calibrate", "--repeats", "1", "--output", "costs.toml", cwd=tmp_path).returncode == 0
+    assert hostemu("calibrate", "costs", "--set", "costs.repeats=1", cwd=tmp_path).returncode == 0
     done = hostemu("run", "thesis-qemu", "--json", "real.json", cwd=tmp_path, limit_s=600)
     real = json.loads((tmp_path / "real.json").read_text())
     if real["verdict"] != "valid":

@@ -76,15 +76,27 @@ struct reading {
     struct failure *failure;
 };
 
-/* The key's value is wrong.  What is expected and found is to be added. */
+/* The key's value is wrong, or the key itself.  What is expected and found is to be added. */
+static bool wrong_key(const struct reading *reading, const char *key, size_t size)
+{
+    struct text whole = {0};
+    text_put(&whole, reading->prefix, strlen(reading->prefix));
+    text_put(&whole, key, size);
+    fail(reading->failure, INPUT_ERROR, "%s: ", reading->file);
+    if (whole.size > 0) {
+        text_add(&reading->failure->text, "key ");
+        text_put_repr(&reading->failure->text, whole.data, whole.size);
+        text_add(&reading->failure->text, " is wrong");
+    } else {
+        text_add(&reading->failure->text, "the whole is wrong");
+    }
+    text_free(&whole);
+    return false;
+}
+
 static bool wrong(const struct reading *reading, const char *key)
 {
-    struct failure *failure = reading->failure;
-    if (*key == 0)
-        fail(failure, INPUT_ERROR, "%s: the whole is wrong", reading->file);
-    else
-        fail(failure, INPUT_ERROR, "%s: key '%s%s' is wrong", reading->file, reading->prefix, key);
-    return false;
+    return wrong_key(reading, key, strlen(key));
 }
 
 static void expect_one_of(struct failure *failure, const char *const *words)
@@ -157,7 +169,8 @@ static bool read_secret(struct json value, struct hmac_key *key)
     return size != SIZE_MAX;
 }
 
-static bool read_object(const struct reading *reading, const struct field *fields, struct json value, const char *key);
+static bool read_object(const struct reading *reading, const struct field *fields, struct json value,
+                        const char *key);
 
 static bool read_value(const struct reading *reading, const struct field *field, struct json value)
 {
@@ -207,10 +220,9 @@ static bool is_known(const struct field *fields, struct json name)
 static bool unknown_key(const struct reading *reading, const struct field *fields, struct json name)
 {
     struct failure *failure = reading->failure;
-    char *key = calloc(name.end - name.at, 1);
+    char *key = malloc(name.end - name.at);
     if (key != NULL)
-        json_content(name, key);
-    wrong(reading, key != NULL ? key : "?");
+        wrong_key(reading, key, json_content(name, key));
     free(key);
     fail_more(failure, "expected", "one of ");
     for (const struct field *field = fields; field->name != NULL; field++)
@@ -220,7 +232,8 @@ static bool unknown_key(const struct reading *reading, const struct field *field
 }
 
 /* An object of known keys; `key` is its own, "" for the whole. */
-static bool read_object(const struct reading *reading, const struct field *fields, struct json value, const char *key)
+static bool read_object(const struct reading *reading, const struct field *fields, struct json value,
+                        const char *key)
 {
     if (json_kind(value) != JSON_OBJECT) {
         wrong(&(struct reading){reading->raw, reading->file, "", reading->failure}, key);

@@ -34,7 +34,8 @@ bool console_open(struct console *console, struct reactor *reactor, void (*obey)
     sigprocmask(SIG_BLOCK, &ends, NULL);
     signal(SIGPIPE, SIG_IGN);
     console->signal_fd = signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
-    return console->signal_fd >= 0 && reactor_watch(reactor, console->signal_fd, EPOLLIN, on_signal, console);
+    return console->signal_fd >= 0 && text_reserve(&console->out, LINE_BYTES) &&
+           reactor_watch(reactor, console->signal_fd, EPOLLIN, on_signal, console);
 }
 
 /* Output */
@@ -54,7 +55,7 @@ static bool write_some(struct console *console, int timeout_ms)
     }
     console->out_taken += taken;
     if (console->out_taken == console->out.size) {
-        text_free(&console->out);
+        text_clear(&console->out, LINE_BYTES);
         console->out_taken = 0;
     }
     return true;

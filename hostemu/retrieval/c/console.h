@@ -11,6 +11,7 @@
 
 #define MAX_LINE_BYTES (1 << 16)
 #define READ_BYTES (1 << 16)
+#define LINE_BYTES 4096 /* of output that needs no memory when there is none */
 
 struct console {
     struct reactor *reactor;
@@ -24,7 +25,7 @@ struct console {
     char in[MAX_LINE_BYTES + READ_BYTES]; /* the beginning of a line */
 };
 
-/* SIGTERM and SIGINT stop the reactor from now on; false with errno. */
+/* SIGTERM and SIGINT stop the reactor from now on; false with errno.  The console is all zero before. */
 bool console_open(struct console *console, struct reactor *reactor, void (*obey)(void *, struct json), void *owner);
 
 /* Writes what is left, for two seconds at most. */

@@ -42,6 +42,11 @@ int terminal_bind(struct terminal *terminal, int kind)
     return bound_socket(kind, &address, terminal->farm->config.port);
 }
 
+bool terminal_deafen(const struct terminal *terminal, int fd)
+{
+    return deafen(fd, terminal->farm->filter);
+}
+
 bool farm_session(struct session *session)
 {
     uint8_t nonce[NONCE_BYTES];
@@ -63,16 +68,16 @@ static void reserve_fd(struct farm *farm)
     farm->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void release_fd(struct farm *farm)
+static void release(int *fd)
 {
-    if (farm->spare_fd >= 0)
-        close(farm->spare_fd);
-    farm->spare_fd = -1;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 void farm_turn_away(struct farm *farm, int listener)
 {
-    release_fd(farm);
+    release(&farm->spare_fd);
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return; // the caller has gone, or all descriptors are in use elsewhere: the next call tries again
@@ -182,6 +187,7 @@ bool farm_open(struct farm *farm, const struct farm_config *config, struct react
     farm->reactor = reactor;
     farm->config = *config;
     farm->spare_fd = -1;
+    farm->filter = config->is_silent_when_off ? shared_filter() : -1;
     farm->calls = config->transport == TRANSPORT_TCP ? &TCP_CALLS : &UDP_CALLS;
     power_plan(&farm->power, &config->power, config->seed);
     if (open_terminals(farm, failure))
@@ -199,7 +205,8 @@ void farm_close(struct farm *farm)
         free(terminal->nonces);
     }
     reactor_cancel(farm->reactor, &farm->sweep);
-    release_fd(farm);
+    release(&farm->spare_fd);
+    release(&farm->filter);
     free(farm->terminals);
     farm->terminals = NULL;
     farm->terminal_count = 0;

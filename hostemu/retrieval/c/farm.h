@@ -53,6 +53,7 @@ struct farm {
     uint64_t terminal_count;
     int64_t start_ns;
     struct timer sweep;
+    int filter;   /* shared by sockets of terminals that are off silently; -1 when there is none */
     int spare_fd; /* to turn callers away when there are no more descriptors; -1 when in use */
 
     uint64_t served, connections, power_switches;
@@ -76,8 +77,8 @@ void farm_counters(const struct farm *farm, struct text *text);
 
 /* For the transports. */
 struct device device_of(struct terminal *terminal);
-uint16_t farm_port(const struct terminal *terminal);
 int terminal_bind(struct terminal *terminal, int kind); /* -1 with errno */
+bool terminal_deafen(const struct terminal *terminal, int fd); /* false with errno */
 bool farm_session(struct session *session); /* Begins one; false when there is no randomness. */
 void farm_count(struct farm *farm, const struct doing *doing);
 void farm_turn_away(struct farm *farm, int listener);

@@ -223,17 +223,17 @@ static unsigned four_digits(const char *at)
     return strtoul(digits, NULL, 16);
 }
 
-static char *put_utf8(char *out, unsigned code)
+static size_t put_utf8(char out[4], unsigned code)
 {
     if (code < 0x80) {
-        *out++ = code;
-        return out;
+        *out = code;
+        return 1;
     }
     int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    *out++ = 0xff00 >> (more + 1) | code >> 6 * more;
-    while (more-- > 0)
-        *out++ = 0x80 | (code >> 6 * more & 0x3f);
-    return out;
+    out[0] = 0xff00 >> (more + 1) | code >> 6 * more;
+    for (int i = 1; i <= more; i++)
+        out[i] = 0x80 | (code >> 6 * (more - i) & 0x3f);
+    return more + 1;
 }
 
 /* The character of an escape behind its backslash; moves *at behind it. */
@@ -257,49 +257,45 @@ static unsigned escaped(const char **at)
     return code;
 }
 
+/* The next byte of a string's content, or the bytes of what an escape stands for; moves *at behind it. */
+static size_t next_piece(const char **at, char piece[4])
+{
+    if (**at == '\\') {
+        ++*at;
+        return put_utf8(piece, escaped(at));
+    }
+    *piece = *(*at)++;
+    return 1;
+}
+
 size_t json_content(struct json string, char *out)
 {
-    char *first = out;
+    char *first = out, piece[4];
     for (const char *at = string.at + 1; at < string.end - 1;) {
-        if (*at != '\\') {
-            *out++ = *at++;
-        } else {
-            at++;
-            out = put_utf8(out, escaped(&at));
-        }
+        size_t size = next_piece(&at, piece);
+        memcpy(out, piece, size);
+        out += size;
     }
     return out - first;
 }
 
 bool json_equals(struct json string, const char *text)
 {
-    char *content = malloc(string.end - string.at);
-    size_t size = content == NULL ? 0 : json_content(string, content);
-    bool is_equal = content != NULL && size == strlen(text) && memcmp(content, text, size) == 0;
-    free(content);
-    return is_equal;
+    char piece[4];
+    for (const char *at = string.at + 1; at < string.end - 1;) {
+        size_t size = next_piece(&at, piece);
+        for (size_t i = 0; i < size; i++)
+            if (*text == 0 || *text++ != piece[i])
+                return false;
+    }
+    return *text == 0;
 }
 
 static void repr_string(struct json value, struct text *text)
 {
     char *content = malloc(value.end - value.at);
-    if (content == NULL)
-        return;
-    size_t size = json_content(value, content);
-    char quote = memchr(content, '\'', size) != NULL && memchr(content, '"', size) == NULL ? '"' : '\'';
-    text_add(text, "%c", quote);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = content[i];
-        if (byte == quote || byte == '\\')
-            text_add(text, "\\%c", byte);
-        else if (byte == '\n' || byte == '\r' || byte == '\t')
-            text_add(text, "\\%c", byte == '\n' ? 'n' : byte == '\r' ? 'r' : 't');
-        else if (byte < 0x20 || byte == 0x7f)
-            text_add(text, "\\x%02x", byte);
-        else
-            text_put(text, content + i, 1);
-    }
-    text_add(text, "%c", quote);
+    if (content != NULL)
+        text_put_repr(text, content, json_content(value, content));
     free(content);
 }
 
@@ -340,6 +336,8 @@ void json_repr(struct json value, struct text *text)
         repr_items(value, text);
         break;
     case JSON_INTEGER:
+        value.at += json_integer(value) == 0 && *value.at == '-'; // there is no integer -0
+        // fall through
     case JSON_FLOAT:
         text_put(text, value.at, value.end - value.at);
     }

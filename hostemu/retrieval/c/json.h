@@ -28,6 +28,7 @@ bool json_member(struct json *left, struct json *name, struct json *value);
 /* The last member of this name, as in Python; false when there is none. */
 bool json_find(struct json object, const char *name, struct json *value);
 
+/* Whether a string's content is `text`; takes no memory. */
 bool json_equals(struct json string, const char *text);
 wide json_integer(struct json integer);
 

@@ -17,8 +17,8 @@ static int64_t upper_edge_ns(int index)
     int shift = (index >> SUB_BUCKETS_LOG2) - 1;
     if (shift < 0)
         shift = 0;
-    int64_t mantissa = index - (shift << SUB_BUCKETS_LOG2);
-    return ((mantissa + 1) << shift) - 1;
+    uint64_t mantissa = index - (shift << SUB_BUCKETS_LOG2);
+    return (int64_t)(((mantissa + 1) << shift) - 1);
 }
 
 int64_t lateness_quantile_ns(const struct lateness *lateness, double share)

@@ -24,26 +24,38 @@ static inline uint32_t rotated(uint32_t word, int by)
     return word >> by | word << (32 - by);
 }
 
-static void compress(uint32_t state[8], const uint8_t *block)
+/* Word t of the message schedule, in a ring of 16 of them. */
+static inline uint32_t scheduled(uint32_t w[16], int t)
 {
-    uint32_t w[64], s[8];
-    for (int t = 0; t < 16; t++)
-        w[t] = get_u32(block + 4 * t);
-    for (int t = 16; t < 64; t++) {
-        uint32_t s0 = rotated(w[t - 15], 7) ^ rotated(w[t - 15], 18) ^ w[t - 15] >> 3;
-        uint32_t s1 = rotated(w[t - 2], 17) ^ rotated(w[t - 2], 19) ^ w[t - 2] >> 10;
-        w[t] = w[t - 16] + s0 + w[t - 7] + s1;
-    }
+    uint32_t w15 = w[(t + 1) % 16], w2 = w[(t + 14) % 16];
+    uint32_t s0 = rotated(w15, 7) ^ rotated(w15, 18) ^ w15 >> 3;
+    uint32_t s1 = rotated(w2, 17) ^ rotated(w2, 19) ^ w2 >> 10;
+    return w[t % 16] += s0 + w[(t + 9) % 16] + s1;
+}
+
+/* One round; instead of the variables moving on, the next round names them one further. */
+static inline void round_of(uint32_t s[8], int t, uint32_t word)
+{
+    uint32_t *a = &s[-t & 7], *b = &s[(1 - t) & 7], *c = &s[(2 - t) & 7], *d = &s[(3 - t) & 7];
+    uint32_t *e = &s[(4 - t) & 7], *f = &s[(5 - t) & 7], *g = &s[(6 - t) & 7], *h = &s[(7 - t) & 7];
+    uint32_t choice = *g ^ (*e & (*f ^ *g));
+    uint32_t majority = (*a & *b) | (*c & (*a | *b));
+    uint32_t t1 = *h + (rotated(*e, 6) ^ rotated(*e, 11) ^ rotated(*e, 25)) + choice + ROUND[t] + word;
+    *d += t1;
+    *h = t1 + (rotated(*a, 2) ^ rotated(*a, 13) ^ rotated(*a, 22)) + majority;
+}
+
+/* Half of a farm's computing is here: worth unrolling in a program that is otherwise compiled to be small. */
+__attribute__((optimize("O3"))) static void compress(uint32_t state[8], const uint8_t *block)
+{
+    uint32_t w[16], s[8];
     memcpy(s, state, sizeof s);
-    for (int t = 0; t < 64; t++) {
-        uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
-        uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-        uint32_t t1 = s[7] + (rotated(s[4], 6) ^ rotated(s[4], 11) ^ rotated(s[4], 25)) + choice + ROUND[t] + w[t];
-        uint32_t t2 = (rotated(s[0], 2) ^ rotated(s[0], 13) ^ rotated(s[0], 22)) + majority;
-        memmove(s + 1, s, 7 * sizeof *s);
-        s[4] += t1;
-        s[0] = t1 + t2;
-    }
+#pragma GCC unroll 16
+    for (int t = 0; t < 16; t++)
+        round_of(s, t, w[t] = get_u32(block + 4 * t));
+#pragma GCC unroll 16
+    for (int t = 16; t < 64; t++)
+        round_of(s, t, scheduled(w, t));
     for (int i = 0; i < 8; i++)
         state[i] += s[i];
 }

@@ -1,3 +1,5 @@
+#define _GNU_SOURCE // syscall
+
 #include "sockets.h"
 
 #include <errno.h>
@@ -5,22 +7,41 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#define FREEBIND_V6 78   /* IPV6_FREEBIND of linux/in6.h; musl comes without the kernel's headers */
-#define BPF_RETURN 0x06  /* BPF_RET | BPF_K of linux/bpf_common.h */
-#define NO_WAITING 0x04  /* GRND_INSECURE of linux/random.h, since Linux 5.6 */
+/* musl comes without the kernel's headers. */
+#define FREEBIND_V6 78        /* IPV6_FREEBIND of linux/in6.h */
+#define NO_WAITING 0x04       /* GRND_INSECURE of linux/random.h, since Linux 5.6 */
+#define CLASSIC_RETURN 0x06   /* BPF_RET | BPF_K of linux/bpf_common.h */
+#define LOAD_PROGRAM 5        /* BPF_PROG_LOAD of linux/bpf.h, as all that follows */
+#define FOR_SOCKETS 1         /* BPF_PROG_TYPE_SOCKET_FILTER */
+#define SET_RESULT 0xb7       /* BPF_ALU64 | BPF_MOV | BPF_K, of register 0 */
+#define EXIT 0x95             /* BPF_JMP | BPF_EXIT */
 
 /* struct sock_filter and struct sock_fprog of linux/filter.h */
-struct filter_code {
+struct classic_code {
     uint16_t code;
     uint8_t if_true, if_false;
     uint32_t value;
 };
 
-struct filter {
+struct classic_filter {
     uint16_t length;
-    const struct filter_code *codes;
+    const struct classic_code *codes;
+};
+
+/* struct bpf_insn, and the beginning of union bpf_attr, of linux/bpf.h */
+struct code {
+    uint8_t code, registers;
+    int16_t offset;
+    int32_t value;
+};
+
+struct loading {
+    uint32_t type, length;
+    uint64_t codes, license;
+    uint64_t unused[16];
 };
 
 static bool set_up(int fd, int kind, const struct address *address, uint16_t port)
@@ -55,11 +76,25 @@ void reset(int fd)
     close(fd);
 }
 
-bool deafen(int fd)
+int shared_filter(void)
 {
-    static const struct filter_code KEEP_NOTHING = {.code = BPF_RETURN, .value = 0};
-    struct filter filter = {.length = 1, .codes = &KEEP_NOTHING};
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
+    static const struct code KEEP_NOTHING[] = {{.code = SET_RESULT, .value = 0}, {.code = EXIT}};
+    struct loading loading = {
+        .type = FOR_SOCKETS,
+        .length = sizeof KEEP_NOTHING / sizeof *KEEP_NOTHING,
+        .codes = (uintptr_t)KEEP_NOTHING,
+        .license = (uintptr_t) "",
+    };
+    return syscall(SYS_bpf, LOAD_PROGRAM, &loading, sizeof loading); // closes on exec
+}
+
+bool deafen(int fd, int filter)
+{
+    static const struct classic_code KEEP_NOTHING = {.code = CLASSIC_RETURN, .value = 0};
+    struct classic_filter own = {.length = 1, .codes = &KEEP_NOTHING};
+    if (filter >= 0 && setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &filter, sizeof filter) == 0)
+        return true;
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &own, sizeof own) == 0;
 }
 
 void undeafen(int fd)

@@ -17,9 +17,14 @@ int bound_socket(int kind, const struct address *address, uint16_t port);
 /* Closes with RST: the peer learns it at once, and no TIME_WAIT keeps the port on either side. */
 void reset(int fd);
 
+/* A filter that many sockets share, -1 when this system has none: with one for each, as it comes with deafen, the
+   kernel spends 7 kB for every deaf socket. */
+int shared_filter(void);
+
 /* Has the kernel discard whatever comes in for this socket, as if the host were switched off; false with errno.
-   What the socket has sent and the peer has not acknowledged is still retransmitted now and then. */
-bool deafen(int fd);
+   What the socket has sent and the peer has not acknowledged is still retransmitted now and then.
+   filter: from shared_filter. */
+bool deafen(int fd, int filter);
 void undeafen(int fd);
 
 /* Why a connection failed; what is no word from the network is LOCAL. */

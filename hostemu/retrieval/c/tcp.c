@@ -241,9 +241,9 @@ static void accept_caller(void *owner, uint32_t mask)
 
 static bool start_listening(struct terminal *terminal, bool is_deaf)
 {
-    terminal->fd = terminal_bind(terminal, SOCK_STREAM);
-    return terminal->fd >= 0 && (!is_deaf || deafen(terminal->fd)) && listen(terminal->fd, ACCEPT_BACKLOG) == 0 &&
-           reactor_watch(terminal->farm->reactor, terminal->fd, EPOLLIN, accept_caller, terminal);
+    int fd = terminal->fd = terminal_bind(terminal, SOCK_STREAM);
+    return fd >= 0 && (!is_deaf || terminal_deafen(terminal, fd)) && listen(fd, ACCEPT_BACKLOG) == 0 &&
+           reactor_watch(terminal->farm->reactor, fd, EPOLLIN, accept_caller, terminal);
 }
 
 /* Makes room for what is to be cut off.  Without memory for it, the terminal's callers learn that it is gone. */
@@ -285,7 +285,7 @@ static void reset_cut_off(struct terminal *terminal)
 /* First the listener goes deaf, so that no connection can be added while the others follow. */
 static bool fall_silent(struct terminal *terminal)
 {
-    if (!deafen(terminal->fd))
+    if (!terminal_deafen(terminal, terminal->fd))
         return false;
     while (terminal->connections != NULL) {
         struct connection *connection = terminal->connections;
@@ -300,7 +300,7 @@ static bool fall_silent(struct terminal *terminal)
     }
     cut_off_queued(terminal);
     for (int i = 0; terminal->cut_off != NULL && i < terminal->cut_off->count; i++)
-        if (!deafen(terminal->cut_off->fds[i]))
+        if (!terminal_deafen(terminal, terminal->cut_off->fds[i]))
             return false;
     return true;
 }

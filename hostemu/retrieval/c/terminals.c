@@ -1,7 +1,7 @@
 /* terminals CONFIG.json: many terminals, each with an address and a power cycle of its own, in one event loop.
 
-   The same program as hostemu/retrieval/terminals.py, for guests that have no room for Python: the same configuration,
-   the same conversation (hostemu/retrieval/control.py documents it), the same bytes on the wire.
+   The same program as hostemu/retrieval/terminals.py, for guests that have no room for Python: the same
+   configuration, the same conversation (hostemu/retrieval/control.py documents it), the same bytes on the wire.
 
    stdout  {"event": "ready", …}
    stdin   {"do": "start", "at_ns": 123}, {"do": "report"} → stdout {"event": "report", …}
@@ -9,6 +9,7 @@
    a failure → stdout {"event": "error", …}, a message on stderr, exit code 1 (run), 2 (input) or 3 (host) */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct program {
     struct reactor reactor;
     struct console console;
     struct farm farm;
+    struct text line;    /* the one that is being made; has room for LINE_BYTES */
     int64_t cpu_base_ns; /* CPU time before the run */
 };
 
@@ -41,49 +43,50 @@ static int64_t cpu_ns(void)
 /* Most memory that was resident at a time.  Not getrusage's, which includes the parent's from before exec. */
 static uint64_t peak_rss_bytes(void)
 {
-    char line[128];
-    unsigned long kib = 0;
-    FILE *status = fopen("/proc/self/status", "re");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL)
-        if (sscanf(line, "VmHWM: %lu", &kib) == 1)
-            break;
-    if (status != NULL)
-        fclose(status);
-    return (uint64_t)kib * 1024;
+    char status[PIECE_BYTES];
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t size = read(fd, status, sizeof status - 1);
+    status[size > 0 ? size : 0] = 0;
+    close(fd);
+    const char *line = strstr(status, "VmHWM:");
+    return line == NULL ? 0 : strtoull(line + strlen("VmHWM:"), NULL, 10) * 1024;
+}
+
+static struct text *new_line(struct program *program)
+{
+    text_clear(&program->line, LINE_BYTES);
+    return &program->line;
 }
 
 static void emit_ready(struct program *program)
 {
-    struct text line = {0};
-    text_add(&line, "{\"event\": \"ready\", \"pid\": %d, \"terminals\": %" PRIu64 ", \"port\": %d}", getpid(),
+    struct text *line = new_line(program);
+    text_add(line, "{\"event\": \"ready\", \"pid\": %d, \"terminals\": %" PRIu64 ", \"port\": %d}", getpid(),
              program->farm.terminal_count, program->farm.config.port);
-    console_emit(&program->console, &line);
-    text_free(&line);
+    console_emit(&program->console, line);
 }
 
 static void emit_counters(struct program *program, const char *event)
 {
     const struct lateness *lateness = &program->reactor.lateness;
-    struct text line = {0};
-    text_add(&line, "{\"event\": \"%s\"", event);
-    farm_counters(&program->farm, &line);
-    text_add(&line, ", \"cpu_ns\": %" PRId64, cpu_ns() - program->cpu_base_ns);
-    text_add(&line, ", \"max_lag_ns\": %" PRId64, lateness->max_ns);
-    text_add(&line, ", \"p99_lag_ns\": %" PRId64, lateness_quantile_ns(lateness, 0.99));
-    text_add(&line, ", \"timers\": %" PRIu64, lateness->count);
-    text_add(&line, ", \"maxrss_bytes\": %" PRIu64 "}", peak_rss_bytes());
-    console_emit(&program->console, &line);
-    text_free(&line);
+    struct text *line = new_line(program);
+    text_add(line, "{\"event\": \"%s\"", event);
+    farm_counters(&program->farm, line);
+    text_add(line, ", \"cpu_ns\": %" PRId64, cpu_ns() - program->cpu_base_ns);
+    text_add(line, ", \"max_lag_ns\": %" PRId64, lateness->max_ns);
+    text_add(line, ", \"p99_lag_ns\": %" PRId64, lateness_quantile_ns(lateness, 0.99));
+    text_add(line, ", \"timers\": %" PRIu64, lateness->count);
+    text_add(line, ", \"maxrss_bytes\": %" PRIu64 "}", peak_rss_bytes());
+    console_emit(&program->console, line);
 }
 
 static void emit_failure(struct program *program, const struct failure *failure)
 {
-    struct text line = {0};
-    text_add(&line, "{\"event\": \"error\", \"kind\": \"%s\", \"message\": ", failure_name(failure->kind));
-    text_put_json(&line, failure->text.data, failure->text.size);
-    text_add(&line, "}");
-    console_emit(&program->console, &line);
-    text_free(&line);
+    struct text *line = new_line(program);
+    text_add(line, "{\"event\": \"error\", \"kind\": \"%s\", \"message\": ", failure_name(failure->kind));
+    text_put_json(line, failure->text.data, failure->text.size);
+    text_add(line, "}");
+    console_emit(&program->console, line);
 }
 
 static void unknown_command(struct json command)
@@ -153,7 +156,8 @@ static int conduct(const struct text *text, const char *file)
     int code = 0;
     raise_file_limit();
     program.cpu_base_ns = cpu_ns();
-    if (!reactor_open(&program.reactor) || !console_open(&program.console, &program.reactor, obey, &program)) {
+    if (!text_reserve(&program.line, LINE_BYTES) || !reactor_open(&program.reactor) ||
+        !console_open(&program.console, &program.reactor, obey, &program)) {
         fail(&failure, HOST_ERROR, "cannot make an event loop: %s", strerror(errno));
         return complain(&failure);
     }
@@ -162,6 +166,7 @@ static int conduct(const struct text *text, const char *file)
         code = complain(&failure);
     }
     console_close(&program.console);
+    text_free(&program.line);
     reactor_close(&program.reactor);
     return code;
 }

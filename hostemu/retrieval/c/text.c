@@ -5,21 +5,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for `more` bytes and a final zero. */
-static bool reserve(struct text *text, size_t more)
+static bool resize(struct text *text, size_t room)
 {
-    size_t needed = text->size + more + 1;
-    if (needed <= text->room)
-        return true;
-    size_t room = needed > 2 * text->room ? needed : 2 * text->room;
     char *data = realloc(text->data, room);
-    if (data == NULL) {
-        text->is_cut = true;
+    if (data == NULL)
         return false;
-    }
     text->data = data;
     text->room = room;
     return true;
+}
+
+bool text_reserve(struct text *text, size_t size)
+{
+    return size < text->room || resize(text, size + 1);
+}
+
+/* Makes room for `more` bytes and a final zero. */
+static bool reserve(struct text *text, size_t more)
+{
+    size_t needed = text->size + more;
+    if (needed < text->room || resize(text, 2 * needed + 1) || resize(text, needed + 1))
+        return true;
+    text->is_cut = true;
+    return false;
+}
+
+void text_clear(struct text *text, size_t size)
+{
+    text->size = 0;
+    text->is_cut = false;
+    if (text->room > size + 1)
+        resize(text, size + 1);
 }
 
 void text_put(struct text *text, const char *data, size_t size)
@@ -97,6 +113,30 @@ void text_put_json(struct text *text, const char *data, size_t size)
         data += step > 0 ? step : 1;
     }
     text_add(text, "\"");
+}
+
+static void put_repr_byte(struct text *text, unsigned char byte, char quote)
+{
+    static const char ESCAPED[] = "\n\r\t", AS[] = "nrt";
+    const char *found = byte != 0 ? strchr(ESCAPED, byte) : NULL;
+    if (byte == quote || byte == '\\')
+        text_add(text, "\\%c", byte);
+    else if (found != NULL)
+        text_add(text, "\\%c", AS[found - ESCAPED]);
+    else if (byte < 0x20 || byte == 0x7f)
+        text_add(text, "\\x%02x", byte);
+    else
+        text_add(text, "%c", byte);
+}
+
+void text_put_repr(struct text *text, const char *data, size_t size)
+{
+    bool prefers_double = memchr(data, '\'', size) != NULL && memchr(data, '"', size) == NULL;
+    char quote = prefers_double ? '"' : '\'';
+    text_add(text, "%c", quote);
+    for (size_t i = 0; i < size; i++)
+        put_repr_byte(text, data[i], quote);
+    text_add(text, "%c", quote);
 }
 
 const char *failure_name(enum failure_kind kind)

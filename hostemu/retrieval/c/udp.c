@@ -168,7 +168,7 @@ static bool udp_switch(struct terminal *terminal, bool is_on)
         undeafen(terminal->fd);
         return true;
     }
-    if (!deafen(terminal->fd))
+    if (!terminal_deafen(terminal, terminal->fd))
         return false;
     discard_queue(terminal->fd);
     return true;
