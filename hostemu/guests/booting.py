@@ -21,6 +21,9 @@ from hostemu.guests.toolchain import COMPILERS
 
 PROBE_S = 30.0
 
+LAB_FOLDER = Path("/dev/shm")
+"""For files that are to end with the lab, however that ends; its path is short enough for that of a socket."""
+
 
 @lru_cache(maxsize=16)
 def _kernel(kind: Kind, given: Path | None) -> Kernel:
@@ -74,7 +77,7 @@ def boot_probe(backend: Backend, kind: Kind) -> Probe:
         kernel = _kernel(kind, None)
         spec = GuestSpec("probe", (NicSpec("eth0", "02:00:00:00:00:01"),), memory_bytes=kernel.least_memory_bytes)
         deadline = Deadline.after(PROBE_S, f"a {backend.name} guest to boot")
-        with tempfile.TemporaryDirectory() as folder, backend.create(spec, Path(folder)) as guest:
+        with tempfile.TemporaryDirectory(dir=LAB_FOLDER) as folder, backend.create(spec, Path(folder)) as guest:
             guest.start(deadline)
             guest.wait_ready(deadline)
     except HostemuError as error:

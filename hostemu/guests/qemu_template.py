@@ -18,13 +18,11 @@ from pathlib import Path
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError
 from hostemu.guests.api import Cable, GuestSpec, HostInterface, NicSpec
+from hostemu.guests.booting import LAB_FOLDER
 from hostemu.guests.channel import Channel, FrameKind, strings
 from hostemu.guests.kernel_guest import answer_soon
 from hostemu.guests.qemu import QemuGuest, boot, machine
 from hostemu.lab import NetNamespace
-
-LAB_FOLDER = Path("/dev/shm")
-"""Of memory, and the lab's own."""
 
 SAVE_S = 30.0
 SAVED_STATES = ("completed", "failed")
@@ -117,7 +115,7 @@ class TemplateStore:
     def _make(self, spec: GuestSpec, deadline: Deadline) -> Template:
         base = LAB_FOLDER / f"template-{os.getpid()}-{next(_numbers)}"
         ram, state = base.with_suffix(".ram"), base.with_suffix(".state")
-        with ExitStack() as undo, tempfile.TemporaryDirectory() as folder:
+        with ExitStack() as undo, tempfile.TemporaryDirectory(dir=LAB_FOLDER) as folder:
             undo.callback(ram.unlink, missing_ok=True)
             undo.callback(state.unlink, missing_ok=True)
             with _TemplateGuest(spec, Path(folder)) as guest, _without_log():

@@ -23,7 +23,7 @@ from hostemu.guests.api import (
     Probe,
     SwitchPort,
 )
-from hostemu.guests.booting import boot_probe, kernel_for, made_of, prepared_by, require
+from hostemu.guests.booting import LAB_FOLDER, boot_probe, kernel_for, made_of, prepared_by, require
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import AgentEndpoint, KernelGuest
 from hostemu.lab import NetNamespace, rtnetlink
@@ -32,9 +32,6 @@ from hostemu.lab.rtnetlink import RouteSocket
 VECTOR_DEPTH = 64
 """Frames that a vector NIC takes at a time: as many as the kernel's polling allows (NAPI_POLL_WEIGHT)."""
 
-
-UML_FOLDER = Path("/dev/shm")
-"""The lab's own: it ends with it, and its path is short enough for a socket's."""
 
 _numbers = itertools.count()
 
@@ -48,12 +45,12 @@ class UmlGuest(KernelGuest):
 
     def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
         super().__init__(spec, workdir, site)
-        self._folder = UML_FOLDER
+        self._folder = LAB_FOLDER
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         kernel = kernel_for(self.spec, "uml")
         # New for every start: no kernel takes the folder of another that had the same process number as itself.
-        self._folder = UML_FOLDER / f"uml-{os.getpid()}-{next(_numbers)}"
+        self._folder = LAB_FOLDER / f"uml-{os.getpid()}-{next(_numbers)}"
         self.resources.callback(shutil.rmtree, self._folder, ignore_errors=True)
         nics = (self._nic_argument(number, nic) for number, nic in enumerate(self.spec.nics))
         argv = [

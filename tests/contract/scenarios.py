@@ -247,10 +247,10 @@ def leaks(argument: Argument, _emit: Emit) -> dict[str, list[int]]:
     _live(argument, 4)  # what is made once, is made
     fds, programs = [], []
     for steps in range(5):
-        before = descriptors()
+        before = descriptors(), children()  # of a test run, other tests' may still be there
         _live(argument, steps)
-        fds.append(descriptors() - before)
-        programs.append(children())
+        fds.append(descriptors() - before[0])
+        programs.append(children() - before[1])
     return {"descriptors": fds, "programs": programs}
 
 

@@ -285,5 +285,5 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     kernels_dir()
     shutil.rmtree(kernels_dir())
     (tmp_path / "cache" / "kernels").write_text("in the way")
-    with pytest.raises(HostError, match="cannot make the cache folder"):
+    with pytest.raises(HostError, match="cannot write in the cache folder"):
         build_kernel("uml", no_progress, 1, source)

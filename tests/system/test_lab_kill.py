@@ -107,12 +107,13 @@ VICTIMS: dict[str, Callable[[int], int | None]] = {
 class Life:
     """One caller of a lab, and what it touched."""
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, number: int, program: str = "tests.system.lab_life") -> None:
+        """program: what `python -m` runs, with a folder for guests and the mark."""
         self.mark = f"hostemu-{os.getpid()}-{number}"
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)
         self.caller = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.lab_life", str(folder / "guests"), self.mark],
+            [sys.executable, "-m", program, str(folder / "guests"), self.mark],
             cwd=ROOT,
             env={**os.environ, MARK: self.mark, "TMPDIR": str(temporary)},
             stdout=subprocess.DEVNULL,

@@ -1,8 +1,8 @@
 /*
  * Process 1 of a guest: runs programs for the host and hands their input and output through one channel.
  *
- * The channel is the device that `hostemu_channel=` names on the kernel's command line: a virtio-serial port (QEMU) or
- * a serial line (User-mode Linux).  The host says nothing before READY.  See frames.h for the language.
+ * The channel is the device that `hostemu_channel=` names on the kernel's command line: a virtio-serial port (QEMU)
+ * or a serial line (User-mode Linux).  The host says nothing before READY.  See frames.h for the language.
  */
 #define _GNU_SOURCE
 #include "frames.h"

@@ -42,7 +42,7 @@ static int copy(int from, int to, const char *name)
     return got < 0 ? complain(name) : 0;
 }
 
-/* Of process 1 of a namespace the kernel ignores what would end others; a kernel that panics calls abort() for ever. */
+/* The kernel spares process 1 of a namespace what would end others; a kernel that panics calls abort() for ever. */
 static int wait_for(pid_t child)
 {
     int status;

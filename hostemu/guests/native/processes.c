@@ -44,8 +44,8 @@ static int parent_of(int pid, struct process_usage *used)
     unsigned long user, system;
     long child_user, child_system, pages;
     int parent;
-    if (!at || sscanf(at + 2, "%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d %*u %*u %ld",
-                      &parent, &user, &system, &child_user, &child_system, &pages) != 6)
+    const char *fields = "%*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld %*d %*d %*d %*d %*u %*u %ld";
+    if (!at || sscanf(at + 2, fields, &parent, &user, &system, &child_user, &child_system, &pages) != 6)
         return 0;
     uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
     used->cpu_us = (user + system + (uint64_t)child_user + (uint64_t)child_system) * tick_us;

@@ -1,8 +1,8 @@
 /*
  * Programs that the host has started in this guest.
  *
- * Each is process 1 of a process namespace of its own, where the kernel has them: its descendants end with it.  At most
- * WINDOW_BYTES of a program's output are on their way at a time, so that a slow reader stops the program, not the agent.
+ * Each is process 1 of a process namespace of its own, where the kernel has them: its descendants end with it.  At
+ * most WINDOW_BYTES of a program's output are on their way, so that a slow reader stops the program, not the agent.
  */
 #define _GNU_SOURCE
 #include "agent.h"
@@ -222,7 +222,7 @@ void feed_program(uint16_t stream, const uint8_t *data, size_t length)
         close_fd(program, 0);
 }
 
-/* As in namespaces of the host: what SIGTERM cannot reach, SIGKILL does, since the signal would have ended it, too. */
+/* As in namespaces of the host: what SIGTERM cannot reach, SIGKILL does, since that signal would have ended it. */
 void signal_program(uint16_t stream, int number)
 {
     struct program *program = find(stream);

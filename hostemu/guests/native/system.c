@@ -88,7 +88,8 @@ static void load_modules(void)
 void prepare_system(void)
 {
     static const char *const mounts[][3] = {
-        {"proc", "/proc", "proc"}, {"sys", "/sys", "sysfs"}, {"dev", "/dev", "devtmpfs"}, {"shm", "/dev/shm", "tmpfs"},
+        {"proc", "/proc", "proc"}, {"sys", "/sys", "sysfs"},
+        {"dev", "/dev", "devtmpfs"}, {"shm", "/dev/shm", "tmpfs"},
         {"pts", "/dev/pts", "devpts"}, {"tmp", "/tmp", "tmpfs"},
     };
     for (size_t k = 0; k < sizeof mounts / sizeof *mounts; k++) {
