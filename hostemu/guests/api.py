@@ -59,7 +59,7 @@ class GuestSpec:
     files: other programs and files that it must have: path in the guest → file here.
     is_copy: it may start as a copy of another that has booted, which is quicker and takes less memory.
     shares: a folder of the host's that its programs write in; they then see the host's whole file system, read-only
-        but for this folder, in the place of the guest's own; its /tmp is its own.
+        but for this folder, in the place of the guest's own; /run is its own, and where temporary files go.
     """
 
     name: str

@@ -40,8 +40,8 @@ FAREWELL_S = 1.0
 CONSOLE_TAIL_LINES = 5
 _cables = itertools.count()
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "TERM": "dumb", "LANG": "C.UTF-8"}
-PSEUDO_FILES = (("proc", "proc", "proc"), ("sys", "sys", "sysfs"), ("/dev", "dev", "bind"), ("tmp", "tmp", "tmpfs"))
-"""What a guest that sees the host's files has of its own: source, folder, type."""
+PSEUDO_FILES = (("proc", "proc", "proc"), ("sys", "sys", "sysfs"), ("/dev", "dev", "bind"), ("run", "run", "tmpfs"))
+"""What a guest that sees the host's files has of its own: source, folder, type.  Not /tmp: programs may lie there."""
 
 
 def answer_soon(what: str) -> Deadline:
@@ -226,12 +226,17 @@ class KernelGuest(Guest):
         channel = self.require_running()
         with self._explained():
             try:
-                program = AgentProcess(channel, argv, {**ENVIRONMENT, **(env or {})}, self._place(), log)
+                program = AgentProcess(channel, argv, self._environment(env), self._place(), log)
             except OSError as error:
                 raise CommandFailed(f"guest {self.spec.name} cannot start {argv[0]}", found=str(error)) from error
         self._programs = [known for known in self._programs if known.poll() is None]
         self._programs.append(program)
         return program
+
+    def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        """What programs find, with additions; temporary files go where there is room for them."""
+        own = {} if self.spec.shares is None else {"TMPDIR": "/run"}
+        return {**ENVIRONMENT, **own, **(env or {})}
 
     def _place(self) -> tuple[str, str]:
         """Folder and root of the guest's programs."""
@@ -262,7 +267,7 @@ class KernelGuest(Guest):
         channel = self.require_running()
         with self._explained():
             try:
-                return finish(channel, argv, {**ENVIRONMENT, **(env or {})}, place, stdin, deadline)
+                return finish(channel, argv, self._environment(env), place, stdin, deadline)
             except OSError as error:
                 return Finished(tuple(argv), NO_SUCH_PROGRAM, b"", str(error).encode())
 

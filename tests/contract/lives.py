@@ -167,7 +167,7 @@ def _answers(guest: Guest) -> int:
 
 
 def shares(argument: Argument) -> dict[str, Any]:
-    """A guest with the host's files, and a folder to write in; in the place of /tmp it has one of its own."""
+    """A guest with the host's files, and a folder to write in; temporary files are its own."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         return _shares(argument, Path(folder).resolve())
 
@@ -187,7 +187,7 @@ def _shares(argument: Argument, folder: Path) -> dict[str, Any]:
             "writes": _said(guest, "echo from the guest > letter; mkdir deep; echo x > deep/y; cat letter"),
             "outside": error(lambda: _said(guest, f"echo x > {outside}/file")),
             "over": error(lambda: _said(guest, f"echo x >> {folder}/note")),
-            "temporary": _said(guest, "echo x > /tmp/x; ls /tmp").split(),
+            "temporary": _said(guest, "echo x > $TMPDIR/x; ls $TMPDIR").split(),
             "own pseudo files": _said(guest, "cat /proc/sys/kernel/hostname; ls /sys/class/net").split(),
         }
         with guest.spawn(["sh", "-c", "pwd; cat > by-a-program"]) as program:
