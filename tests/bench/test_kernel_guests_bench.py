@@ -34,7 +34,7 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Wanted:
-    """How many guests of a kind, with how much memory; what one may take of this machine's time and memory at most."""
+    """How many guests of a kind, with how much memory; what one may take of the machine's time and memory at most."""
 
     backend: str
     is_copy: bool
