@@ -20,7 +20,6 @@ from hostemu.base.errors import GuestError
 from hostemu.guests.api import Cable, GuestSpec, HostInterface, NicSpec
 from hostemu.guests.booting import LAB_FOLDER
 from hostemu.guests.channel import Channel, FrameKind, strings
-from hostemu.guests.kernel_guest import answer_soon
 from hostemu.guests.qemu import QemuGuest, boot, machine
 from hostemu.lab import NetNamespace
 
@@ -154,9 +153,6 @@ class QemuClone(QemuGuest):
         self.execute("migrate-incoming", uri="fd:state")
         channel.request(FrameKind.CLOCK, b"", deadline)
         channel.release = template.release
-
-    def settle(self, channel: Channel) -> None:
-        channel.reseed(answer_soon("the guest to take a seed"))
 
     def boot_macs(self) -> Sequence[str]:
         return [template_mac(number) for number in range(len(self.spec.nics))]
