@@ -107,7 +107,7 @@ class KernelGuest(Guest):
         return [nic.mac for nic in self.spec.nics]
 
     def settle(self, channel: Channel) -> None:
-        """Give the guest wall time and randomness: a machine's own clock counts whole seconds, and a copy's is old."""
+        """Give the guest wall time and randomness: a PC's own clock counts whole seconds, and a copy's is old."""
         channel.reseed(answer_soon("the guest to take a seed"))
 
     def start(self, deadline: Deadline) -> None:
