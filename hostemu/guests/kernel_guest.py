@@ -6,7 +6,7 @@ import itertools
 import socket
 import subprocess
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -26,15 +26,12 @@ from hostemu.guests.api import (
     inner_path,
     traffic,
 )
-from hostemu.guests.channel import Channel, FrameKind, strings
+from hostemu.guests.channel import AgentEndpoint, Channel, FrameKind, answer_soon, strings
 from hostemu.guests.image import AGENT, HOST_FOLDER, OWN_FOLDER
 from hostemu.guests.processes import NO_SUCH_PROGRAM, NamespaceProgram
 from hostemu.guests.programs import AgentProcess, finish
 from hostemu.lab import NetNamespace, Nic
 from hostemu.lab.rtnetlink import RouteSocket, configure, set_link
-
-ANSWER_S = 20.0
-"""What a living guest may take to answer, on a machine that has much to do."""
 
 FAREWELL_S = 1.0
 CONSOLE_TAIL_LINES = 5
@@ -42,28 +39,6 @@ _cables = itertools.count()
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "TERM": "dumb", "LANG": "C.UTF-8"}
 PSEUDO_FILES = (("proc", "proc", "proc"), ("sys", "sys", "sysfs"), ("/dev", "dev", "bind"), ("run", "run", "tmpfs"))
 """What a guest that sees the host's files has of its own: source, folder, type.  Not /tmp: programs may lie there."""
-
-
-def answer_soon(what: str) -> Deadline:
-    """A deadline for what a living guest does at once."""
-    return Deadline.after(ANSWER_S, what)
-
-
-class AgentEndpoint:
-    """Talks rtnetlink with the guest's kernel."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._next: Callable[[], bytes] = bytes
-
-    def send(self, data: bytes, /) -> None:
-        self._next = self._channel.netlink(data, answer_soon("the guest's kernel to answer"))
-
-    def recv(self, size: int, /) -> bytes:
-        return self._next()
-
-    def close(self) -> None:
-        return
 
 
 class KernelGuest(Guest):
@@ -200,26 +175,28 @@ class KernelGuest(Guest):
     def _configure(self, route: RouteSocket, deadline: Deadline) -> None:
         """Name the NICs, found by their MAC addresses, and give them what the specification says."""
         route.request([set_link(1, up=True)])
-        links = {link.mac: link.index for link in route.links()}
+        links = {link.mac: link for link in route.links()}
         found = [links[mac] for mac in self.boot_macs() if mac in links]
         if len(found) < len(self.spec.nics):
             raise GuestError(f"guest {self.spec.name} lacks a NIC", found=", ".join(links))
         # One's new name may be that of another until now.
-        route.request([set_link(index, up=False, name=f"nic{index}") for index in found])
-        for nic, index in zip(self.spec.nics, found, strict=True):
-            settings = set_link(index, up=False, mac=nic.mac, mtu=nic.mtu, name=nic.name)
-            route.request([settings, set_link(index, up=True)])
+        route.request([set_link(link.index, up=False, name=f"nic{link.index}") for link in found])
+        for nic, link in zip(self.spec.nics, found, strict=True):
+            settings = set_link(link.index, up=False, mac=nic.mac, mtu=nic.mtu, name=nic.name)
+            route.request([settings, set_link(link.index, up=True)])
             route.request(
                 configure(
-                    index,
+                    link.index,
                     addresses=nic.addresses,
                     neighbours=nic.neighbours,
                     routes=nic.routes,
                     local_prefixes=nic.local_prefixes,
                 )
             )
-        own = {nic.mac for nic in self.spec.nics}
-        deadline.wait_until(lambda: all(link.is_running for link in route.links() if link.mac in own))
+        # The queue of a NIC that has its carrier works from the moment on when it is raised.
+        late = {link.index for link in found if not link.has_carrier}
+        if late:
+            deadline.wait_until(lambda: all(link.is_running for link in route.links() if link.index in late))
 
     def spawn(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, log: Path | None = None

@@ -13,8 +13,9 @@ from pathlib import Path
 from hostemu.base.errors import InputError
 from hostemu.guests.api import GuestSpec, Multicast, NicSpec, SwitchPort
 from hostemu.guests.booting import kernel_for
+from hostemu.guests.channel import answer_soon
 from hostemu.guests.image import agent_program, image_for
-from hostemu.guests.kernel_guest import KernelGuest, answer_soon
+from hostemu.guests.kernel_guest import KernelGuest
 from hostemu.guests.kernel_modules import modules_for
 from hostemu.guests.qmp import Monitor
 from hostemu.guests.tsc import tsc_khz

@@ -24,8 +24,9 @@ from hostemu.guests.api import (
     SwitchPort,
 )
 from hostemu.guests.booting import LAB_FOLDER, boot_probe, kernel_for, made_of, prepared_by, require
+from hostemu.guests.channel import AgentEndpoint
 from hostemu.guests.image import agent_program, image_for
-from hostemu.guests.kernel_guest import AgentEndpoint, KernelGuest
+from hostemu.guests.kernel_guest import KernelGuest
 from hostemu.lab import NetNamespace, rtnetlink
 from hostemu.lab.rtnetlink import RouteSocket
 

@@ -25,7 +25,7 @@ _REQUEST, _ACK, _REPLACE, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x400, 0x300
 
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH, _GETLINK, _GETADDR = 16, 20, 24, 28, 18, 22
 _NLMSG_DONE = 3
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_TXQLEN = 1, 3, 4, 13
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_TXQLEN, _IFLA_CARRIER = 1, 3, 4, 13, 33
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -159,11 +159,16 @@ def _own_kernel() -> socket.socket:
 
 @dataclass(frozen=True)
 class Link:
-    """An interface as its kernel tells of it.  is_running: up, with a carrier, and its queue at work."""
+    """An interface as its kernel tells of it.
+
+    has_carrier: its cable is in, even when it is down.
+    is_running: up, with a carrier, and its queue at work; a kernel may tell of that up to a second late.
+    """
 
     index: int
     name: str
     mac: str
+    has_carrier: bool
     is_running: bool
 
 
@@ -245,7 +250,8 @@ def _parse_link(body: bytes) -> Link:
     attributes = _attributes(body, 16)
     name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
     index, flags = struct.unpack_from("=iI", body, 4)
-    return Link(index, name, attributes.get(_IFLA_ADDRESS, b"").hex(":"), bool(flags & _IFF_RUNNING))
+    mac, has_carrier = attributes.get(_IFLA_ADDRESS, b"").hex(":"), attributes.get(_IFLA_CARRIER) == b"\1"
+    return Link(index, name, mac, has_carrier, bool(flags & _IFF_RUNNING))
 
 
 def raise_loopback() -> None:

@@ -40,7 +40,7 @@ def shared(argument: Argument, _emit: Emit) -> dict[str, Any]:
         elapsed_s = (time.monotonic_ns() - first["at_ns"]) / 1e9
         return {"elapsed_s": elapsed_s, "moved_ns": guest.clock_offset_ns() - first["offset_ns"]}
 
-    before: tuple[Check, ...] = (clock_first, surroundings, wall_clock, traffic, cables)
+    before: tuple[Check, ...] = (at_once, clock_first, surroundings, wall_clock, traffic, cables)
     return together(argument, (*before, much_output, complaints, commands, large_files, clock, stillness))
 
 
@@ -67,6 +67,11 @@ def asker(guest: Guest, name: str = "eth0") -> Asker:
     nic = next(nic for nic in guest.spec.nics if nic.name == name)
     gateway, mac = nic.neighbours[0]
     return Asker(guest.nic_fd(nic.name), (mac, gateway), (nic.mac, nic.addresses[0].partition("/")[0]))
+
+
+def at_once(guest: Guest, _folder: Path) -> int:
+    """Whether the very first frame is answered; kernels drop frames of NICs whose queue is not at work yet."""
+    return asker(guest).answers(1, 5.0)
 
 
 def traffic(guest: Guest, _folder: Path) -> dict[str, Any]:

@@ -33,6 +33,10 @@ def test_the_time_of_day_is_right_to_a_second(seen: Seen) -> None:
     assert max(seen["wall_clock"].values()) <= 1.0
 
 
+def test_the_nics_of_a_ready_guest_work(seen: Seen) -> None:
+    assert seen["at_once"] == 1
+
+
 def test_counters_move_with_traffic(seen: Seen) -> None:
     found = seen["traffic"]
     assert found["reached"]
