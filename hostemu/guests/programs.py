@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import struct
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ class RemoteProgram:
         self._errno: int | None = None
         self._status: int | None = None
         self._final = ProcessUsage()
-        self._answers: list[ProcessUsage] = []
+        self._asked: deque[list[ProcessUsage]] = deque()
         self._stream = channel.open_stream(self._receive)
         for sink in (out, err):
             sink.credit = self._credit
@@ -96,9 +97,10 @@ class RemoteProgram:
         if self.poll() is not None:
             return self._final
         answers: list[ProcessUsage] = []
-        self._answers = answers
         deadline = Deadline.after(START_S, "the agent's answer")
-        self._channel.send(FrameKind.USAGE, self._stream)
+        with self._channel.changed:  # several threads may ask; they are answered in the order of their questions
+            self._asked.append(answers)
+            self._channel.send(FrameKind.USAGE, self._stream)
         self._channel.await_change(lambda: bool(answers) or self._status is not None, deadline)
         return answers[0] if answers else self._final
 
@@ -130,7 +132,7 @@ class RemoteProgram:
             self._status = code if code >= 0 else 128 - code
         elif kind is FrameKind.ANSWER and len(payload) == _USAGE.size:
             cpu_us, resident_bytes, peak_bytes = _USAGE.unpack(payload)
-            self._answers.append(ProcessUsage(cpu_us / 1e6, resident_bytes, peak_bytes))
+            self._asked.popleft().append(ProcessUsage(cpu_us / 1e6, resident_bytes, peak_bytes))
 
     def _credit(self, consumed_bytes: int) -> None:
         if consumed_bytes and self._status is None:

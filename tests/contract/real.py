@@ -7,6 +7,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ COMMANDS = 70
 """More than an agent has places for programs."""
 
 ECHOES = 5
+THREADS = 8
 STEADY_S = 2.0
 COUNT = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done"]
 SPIN = ["sh", "-c", "while :; do :; done"]
@@ -41,7 +43,7 @@ def shared(argument: Argument, _emit: Emit) -> dict[str, Any]:
         return {"elapsed_s": elapsed_s, "moved_ns": guest.clock_offset_ns() - first["offset_ns"]}
 
     before: tuple[Check, ...] = (at_once, clock_first, surroundings, wall_clock, traffic, cables)
-    return together(argument, (*before, much_output, complaints, commands, large_files, clock, stillness))
+    return together(argument, (*before, much_output, complaints, commands, crowded, large_files, clock, stillness))
 
 
 def surroundings(guest: Guest, folder: Path) -> dict[str, Any]:
@@ -146,6 +148,18 @@ def commands(guest: Guest, _folder: Path) -> dict[str, Any]:
             done = guest.run(["echo", str(number)], deadline=soon())
             outcomes.append("none" if done.stdout == b"%d\n" % number else repr(done))
     return {"outcomes": outcomes, "elapsed_s": time.monotonic() - began_s}
+
+
+def crowded(guest: Guest, _folder: Path) -> dict[str, Any]:
+    """Several threads use one guest at a time: commands, and what a program uses."""
+    with guest.spawn(["cat"]) as program, ThreadPoolExecutor(THREADS) as users:
+
+        def use(number: int) -> bool:
+            program.usage()
+            words = [str(number), "x" * 1000 * number]
+            return guest.run(["echo", *words], deadline=soon()).stdout.decode().split() == words[: 1 + bool(number)]
+
+        return {"right": list(users.map(use, range(4 * THREADS)))}
 
 
 def large_files(guest: Guest, folder: Path) -> dict[str, Any]:

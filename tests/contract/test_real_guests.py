@@ -77,6 +77,10 @@ def test_many_commands_follow_one_another(seen: Seen) -> None:
     print(f"{COMMANDS} commands in {found['elapsed_s']:.2f} s")
 
 
+def test_several_threads_may_use_a_guest(seen: Seen) -> None:
+    assert all(seen["crowded"]["right"])
+
+
 def test_a_megabyte_goes_in_and_out(seen: Seen) -> None:
     assert seen["large_files"] == {"there": True, "taken": True}
 

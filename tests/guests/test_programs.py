@@ -148,6 +148,18 @@ def test_usage_is_asked_while_a_program_runs() -> None:
         program.stop()
 
 
+def test_several_threads_ask_for_usage_and_each_is_answered() -> None:
+    with talking() as (channel, agent), ThreadPoolExecutor(4) as askers:
+        program, stream = spawned(channel, agent)
+        used = [askers.submit(program.usage) for _ in range(4)]
+        for number in range(4):
+            agent.hear(FrameKind.USAGE)
+            agent.say(FrameKind.ANSWER, stream, struct.pack("<QQQ", 1_000_000, number, 0))
+        assert sorted(one.result().rss_bytes for one in used) == [0, 1, 2, 3]
+        agent.say(FrameKind.EXIT, stream, ending(0))
+        program.stop()
+
+
 def test_there_is_no_such_program() -> None:
     before = descriptors()
     with (
