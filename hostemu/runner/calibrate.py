@@ -73,13 +73,13 @@ def measure_cost(cell: Cell, repeat: int, folder: Path, before_s: float) -> Meas
     return Measurement(cell, repeat, at, duration_s, values, {"seed": repeat}, False, before, monitor.summary())
 
 
-def costs_of(measurements: Sequence[Measurement]) -> Costs:
-    """The cost model of a campaign's values: medians, with their number and spread.
+def costs_of(measurements: Sequence[Measurement], backend: str) -> Costs:
+    """The cost model of a backend, from a campaign's values: medians, with their number and spread.
 
     RunError, saying which, when a figure has no value.
     """
-    cells = {m.cell.backend for m in measurements if m.cell.figure == "costs"}
-    samples = {name: values_of(measurements, f"{name}_ns") for name in FIGURES}
+    own = [m for m in measurements if m.cell.figure == "costs" and m.cell.backend == backend]
+    samples = {name: values_of(own, f"{name}_ns") for name in FIGURES}
     missing = [name for name, values in samples.items() if not values]
     if missing:
         raise RunError("no cost model: some figures were not measured", found=f"missing: {', '.join(missing)}")
@@ -91,10 +91,10 @@ def costs_of(measurements: Sequence[Measurement]) -> Costs:
         center_report_ns=figures["center_report"],
         router_frame_ns=figures["router_frame"],
         cores=len(os.sched_getaffinity(0)),
-        source=f"measured here on {', '.join(sorted(cells))} guests",
+        source=f"measured here on {backend} guests",
         provenance=Provenance(
             command=COMMAND,
-            measured_at=max(m.at for m in measurements),
+            measured_at=max(m.at for m in own),
             host={key: value for key, value in host_facts().items() if isinstance(value, str | int | float | bool)},
             samples={name: len(values) for name, values in samples.items()},
             spread_ns={name: round(max(values) - min(values)) for name, values in samples.items()},

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hostemu.base.cache import whole_file
-from hostemu.base.errors import HostemuError, HostError, RunError
+from hostemu.base.errors import HostemuError, HostError, InputError, RunError
 from hostemu.lab import call_in_lab
 from hostemu.lab.worker import as_json
 from hostemu.measure.block import Order
@@ -43,6 +43,8 @@ def run_campaign(
     Raises InputError for unknown backends and for a journal that may not be continued, HostError where no lab can be
     made or the journal cannot be written, RunError when there is not one value at the end.
     """
+    if campaign.costs is not None and len(set(backends)) > 1:
+        raise InputError("a cost model is that of one backend", expected="one backend", found=", ".join(backends))
     session = session_facts(campaign, backends)
     with Journal.open(places.journal, campaign.document(), session, resume=resume) as journal:
         shutil.rmtree(places.blocks, ignore_errors=True)
@@ -56,7 +58,7 @@ def run_campaign(
     if not any(cell["measured"] for cell in summary["cells"]):
         raise RunError("nothing could be measured", found="; ".join(_reasons(summary)), log=places.journal)
     if places.costs is not None:
-        save_costs(costs_of(content.measurements), places.costs)
+        save_costs(costs_of(content.measurements, *session["backends"]), places.costs)
     return summary
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from hostemu.base.errors import HostError, InputError, RunError
 from hostemu.measure.bench import FarmPlan
-from hostemu.measure.costs import load_costs
+from hostemu.measure.costs import FIGURES, load_costs
 from hostemu.measure.definition import Campaign
-from hostemu.measure.journal import Journal, read_journal
+from hostemu.measure.journal import Journal, Measurement, read_journal
 from hostemu.measure.plan import Cell
 from hostemu.runner import campaign as runner
 from hostemu.runner.calibrate import costs_of
@@ -20,7 +20,7 @@ from hostemu.runner.campaign import run_campaign
 from hostemu.runner.farms import farm_config
 from hostemu.runner.places import places_for
 from tests.lab.needs import needs_lab
-from tests.measure.builders import campaign
+from tests.measure.builders import boot, campaign
 
 NOTHING = {"iperf": None, "memory": None, "guests": None, "boot": None, "costs": None}
 BOOT = {"repeats": 3, "timeout": "30 s", "memory": "32 MiB"}
@@ -170,15 +170,28 @@ def test_costs_are_measured_and_make_a_model(tmp_path: Path) -> None:
     places = places_for(made, tmp_path / "costs.toml")
     run_campaign(made, ["netns"], places, Listener(), resume=False)
     content = read_journal(tmp_path / "costs.jsonl")
-    assert load_costs(tmp_path / "costs.toml").figures_ns() == costs_of(content.measurements).figures_ns()
+    assert load_costs(tmp_path / "costs.toml").figures_ns() == costs_of(content.measurements, "netns").figures_ns()
     assert content.done() == {
         Cell("costs", "netns", (("scenario", name),)): {1} for name in ("cost-exchange", "cost-refused")
     }
 
 
+def test_a_cost_model_is_of_one_backend(tmp_path: Path) -> None:
+    made = campaign(**{**NOTHING, "costs": {"repeats": 1}})
+    with pytest.raises(InputError, match="one backend"):
+        play(made, ["netns", "fake"], tmp_path)
+    values = [boot(1, backend="netns")]
+    for backend, cost_ns in (("netns", 1000.0), ("uml", 9000.0)):
+        for scenario, names in (("cost-exchange", FIGURES[1:]), ("cost-refused", FIGURES[:1])):
+            cell = Cell("costs", backend, (("scenario", scenario),))
+            values.append(Measurement(cell, 1, "2026", 1.0, {f"{name}_ns": cost_ns for name in names}))
+    assert set(costs_of(values, "netns").figures_ns().values()) == {1000}
+    assert set(costs_of(values, "uml").figures_ns().values()) == {9000}
+
+
 def test_a_cost_model_without_all_figures_is_none() -> None:
     with pytest.raises(RunError, match="no cost model") as caught:
-        costs_of([])
+        costs_of([], "netns")
     assert "isp_refused" in str(caught.value)
 
 
