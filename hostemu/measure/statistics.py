@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from scipy.special import stdtrit  # scipy.stats has the same, but is slow to import
@@ -124,7 +125,8 @@ def bootstrap_interval(values: Sequence[float]) -> Interval | None:
 
     data = np.asarray(values, float)
     scale = float(np.abs(data).max())
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), catch_warnings():
+        simplefilter("ignore")  # of values that hardly differ there is no such interval: see below
         done = stats.bootstrap(
             [data / scale],
             np.mean,
