@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-heavy bench results guests format clean
+.PHONY: demo test test-heavy bench bench-guests results guests format clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
@@ -22,6 +22,9 @@ test-heavy: $(VENV)/.test-ready guests
 
 bench: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python
+
+bench-guests: $(VENV)/.test-ready guests
+	tools/benchmarks $(BIN)/python tests/bench/test_kernel_guests_bench.py results/guests.txt
 
 # Plays both thesis scenarios unscaled, three seeds each (about 50 minutes, on a machine that does nothing else).
 results: $(VENV)/.ready guests
