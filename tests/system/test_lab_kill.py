@@ -64,6 +64,19 @@ def is_zombie(pid: int) -> bool:
         return False
 
 
+def now_ticks() -> int:
+    """The time since boot, in the unit of a process's start time."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def started_ticks(pid: int) -> int:
+    """When a process was started; 0 when it is gone.  See proc_pid_stat(5)."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
+
+
 def namespaces(pids: Iterable[int]) -> set[str]:
     """The namespaces that these processes are in, but for zombies, which keep the number of theirs only."""
     found = set()
@@ -120,6 +133,7 @@ class Life:
             stderr=subprocess.DEVNULL,
         )
         self.seen: set[str] = set()
+        self.killed_ticks = 0
 
     def kill(self, victim: str) -> bool:
         """Kill the victim as soon as it exists; False when the caller has ended before."""
@@ -127,6 +141,7 @@ class Life:
             pid = VICTIMS[victim](self.caller.pid)
             if pid is not None:
                 self.seen = namespaces(marked(self.mark)) - namespaces([os.getpid()])
+                self.killed_ticks = now_ticks()
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
@@ -149,8 +164,13 @@ class Life:
         return f"killed {victim}: /dev/shm is littered" if Path("/dev/shm", self.mark).exists() else ""
 
     def left(self) -> list[str]:
-        """Processes and namespaces of the lab that are still there."""
-        return [f"process {pid}" for pid in marked(self.mark)] + sorted(self.seen & namespaces(processes()))
+        """Processes and namespaces of the lab that are still there.
+
+        The kernel gives a namespace's number to another soon: processes that were started since have nothing to do
+        with this lab.
+        """
+        old = [pid for pid in processes() if started_ticks(pid) <= self.killed_ticks]
+        return [f"process {pid}" for pid in marked(self.mark)] + sorted(self.seen & namespaces(old))
 
     def end(self) -> None:
         """Make sure that a failed test leaves nothing."""
