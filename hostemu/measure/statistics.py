@@ -30,6 +30,7 @@ WARM_UP_GAIN = 3.0
 
 FEWEST_FOR_TREND = 6
 TREND_P = 0.05
+FEWEST_FOR_OUTLIERS = 5
 OUTLIER_SCORE = 3.5
 """Modified z-score of an outlier (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993)."""
 
@@ -178,7 +179,7 @@ def outliers(values: Sequence[float]) -> list[int]:
     """Which values lie too far from the median, by their position; none when most are equal."""
     center = median(values)
     spread = median(abs(value - center) for value in values)
-    if len(values) < FEWEST_VALUES or spread == 0:
+    if len(values) < FEWEST_FOR_OUTLIERS or spread == 0:
         return []
     return [at for at, value in enumerate(values) if _MAD_SCALE * abs(value - center) / spread > OUTLIER_SCORE]
 

@@ -77,7 +77,7 @@ def _trouble(bench: Bench, settings: Terminals, count: int) -> str:
                 taking = _hold(pair, plan, check, settings.hold_ns / 1e9)
                 pair.guest.run(["true"], deadline=Deadline.after(COMMAND_S, "the guest to obey"))
         except HostemuError as error:
-            return " ".join(str(error).split())
+            return error.message if error.found is None else f"{error.message} ({error.found})"
     wanting = 1 if plan.is_cycling else len(_sample(plan))
     return "" if taking >= wanting else f"{taking} of a sample of {len(_sample(plan))} terminals take connections"
 

@@ -47,8 +47,8 @@ class TableData:
         return {"title": self.title, "headings": self.headings, "rows": rows, "notes": self.notes}
 
     def add(self, name: str, cells: Sequence[JSON]) -> None:
-        """Add a row, unless nothing is in it."""
-        if any(cell["is"] != "nothing" for cell in cells):
+        """Add a row, unless nothing is in it, or nothing but that the campaign has no part of it."""
+        if any(cell["is"] != "nothing" and cell.get("text") != NOT_PART for cell in cells):
             self.rows.append((name, list(cells)))
 
 

@@ -151,6 +151,11 @@ def test_an_outlier_is_named_by_its_place(at: int, sign: int) -> None:
     assert any(f"outliers: repeat {at + 1}" in text for text in warnings(values))
 
 
+@given(values=st.lists(positive, min_size=1, max_size=4))
+def test_among_a_few_values_none_is_an_outlier(values: list[float]) -> None:
+    assert outliers(values) == []
+
+
 @given(value=positive, count=st.integers(1, 50))
 def test_the_mean_of_equal_values_is_that_value(value: float, count: int) -> None:
     assert mean([value] * count) == value

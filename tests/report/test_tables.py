@@ -149,6 +149,7 @@ def test_figures_beyond_the_tables_are_shown() -> None:
     threads, terminals, ratio = row(made, "uml: terminals in one 32 MB guest")
     assert (threads["value"], terminals["mean"], ratio["value"]) == (211, 5275, 25.0)
     assert row(made, "uml: boot, s")[1]["mean"] == 0.25
+    assert not [name for name, _ in made.rows if name.startswith("xen")]  # neither published nor in the campaign
 
 
 @pytest.mark.parametrize("summary", [None, made_up()], ids=["published", "measured"])
