@@ -129,13 +129,7 @@ class KernelGuest(Guest):
             case HostInterface(far):
                 self.taps[nic.name] = far.name
                 interface = namespace.open_tap(far.name, far.mac, far.mtu)
-                namespace.configure(
-                    interface,
-                    addresses=far.addresses,
-                    neighbours=far.neighbours,
-                    routes=far.routes,
-                    local_prefixes=far.local_prefixes,
-                )
+                namespace.configure(interface, **far.settings)
 
     def wait_ready(self, deadline: Deadline) -> None:
         """The guest's agent answers, and its kernel has taken all settings."""
@@ -187,15 +181,7 @@ class KernelGuest(Guest):
         for nic, link in zip(self.spec.nics, found, strict=True):
             settings = set_link(link.index, up=False, mac=nic.mac, mtu=nic.mtu, name=nic.name)
             route.request([settings, set_link(link.index, up=True)])
-            route.request(
-                configure(
-                    link.index,
-                    addresses=nic.addresses,
-                    neighbours=nic.neighbours,
-                    routes=nic.routes,
-                    local_prefixes=nic.local_prefixes,
-                )
-            )
+            route.request(configure(link.index, **nic.settings))
         # The queue of a NIC that has its carrier works from the moment on when it is raised.
         late = {link.index for link in found if not link.has_carrier}
         if late:

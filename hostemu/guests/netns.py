@@ -64,14 +64,14 @@ class NetnsGuest(Guest):
             namespace.set_sysctls(self.spec.sysctls)
         for nic in self.spec.nics:
             self._nics[nic.name] = opened = self._open_nic(namespace, nic)
-            configure(namespace, opened, nic)
+            namespace.configure(opened, **nic.settings)
 
     def _open_nic(self, namespace: NetNamespace, nic: NicSpec) -> Nic:
         if not isinstance(nic.wire, HostInterface) or self._site is None:
             return namespace.open_nic(nic.name, nic.mac, nic.mtu)
         far = nic.wire.far
         own, other = namespace.open_pair((nic.name, nic.mac), self._site, (far.name, far.mac), nic.mtu)
-        configure(self._site, other, far)
+        self._site.configure(other, **far.settings)
         return own
 
     @property
@@ -173,7 +173,7 @@ class NetnsGuest(Guest):
         namespace.set_link(nic, up=up)
         if up:
             spec = next(spec for spec in self.spec.nics if spec.name == name)
-            namespace.configure(nic, addresses=spec.addresses, neighbours=spec.neighbours, routes=spec.routes)
+            namespace.configure(nic, **spec.link_settings)
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -214,17 +214,6 @@ class NetnsGuest(Guest):
         if self._namespace is None:
             raise GuestError(f"guest {self.spec.name} is not running")
         return self._namespace
-
-
-def configure(namespace: NetNamespace, nic: Nic, spec: NicSpec) -> None:
-    """Give an interface what its spec says."""
-    namespace.configure(
-        nic,
-        addresses=spec.addresses,
-        neighbours=spec.neighbours,
-        routes=spec.routes,
-        local_prefixes=spec.local_prefixes,
-    )
 
 
 def _memory_file(name: str) -> FileIO:

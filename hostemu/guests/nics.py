@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class NicSpec:
     neighbours: tuple[tuple[str, str], ...] = ()
     mtu: int = 1500
     wire: Wire = Cable()
+
+    @property
+    def settings(self) -> dict[str, tuple[Any, ...]]:
+        """What its kernel is told, as arguments of NetNamespace.configure and rtnetlink.configure."""
+        return {**self.link_settings, "local_prefixes": self.local_prefixes}
+
+    @property
+    def link_settings(self) -> dict[str, tuple[Any, ...]]:
+        """Those that a kernel forgets while the interface is down."""
+        return {"addresses": self.addresses, "neighbours": self.neighbours, "routes": self.routes}
 
 
 _TRAFFIC_COLUMNS = {"rx_bytes": 0, "rx_frames": 1, "tx_bytes": 8, "tx_frames": 9}  # of /proc/net/dev, proc(5)

@@ -111,9 +111,7 @@ class UmlGuest(KernelGuest):
             route = RouteSocket(AgentEndpoint(self.require_running()))
             index = next(link.index for link in route.links() if link.name == name)
             route.request([rtnetlink.set_link(index, up=False), rtnetlink.set_link(index, up=True)])
-            route.request(
-                rtnetlink.configure(index, addresses=nic.addresses, neighbours=nic.neighbours, routes=nic.routes)
-            )
+            route.request(rtnetlink.configure(index, **nic.link_settings))
 
     def _manage(self, command: str) -> None:
         self.require_running()

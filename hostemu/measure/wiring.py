@@ -11,7 +11,7 @@ from hostemu.base.errors import InputError
 from hostemu.gine import Engine, Network, realtime_priority
 from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Backend, Cable, Guest, GuestSpec, HostInterface, NicSpec, Wire
-from hostemu.guests.netns import NetnsBackend, configure
+from hostemu.guests.netns import NetnsBackend
 from hostemu.lab import NetNamespace
 from hostemu.measure.bench import HOST_ADDRESS, NIC, Bench, guest_nic, host_nic
 from hostemu.measure.definition import BARE_HOST
@@ -106,7 +106,7 @@ def _spec(bench: Bench, wanted: Wanted, wire: Wire = CABLE) -> GuestSpec:
 def open_end(namespace: NetNamespace, spec: NicSpec) -> int:
     """A configured NIC of the host's side; where its frames are read and written."""
     nic = namespace.open_nic(spec.name, spec.mac, spec.mtu)
-    configure(namespace, nic, spec)
+    namespace.configure(nic, **spec.settings)
     return nic.fd
 
 

@@ -12,15 +12,6 @@ FILE = "thesis-2008.toml"
 BACKENDS = ("qemu", "kvm", "vmware", "xen", "uml")
 """In the order of the thesis."""
 
-NAMES = {
-    "qemu": "QEMU",
-    "kvm": "KVM",
-    "vmware": "VMware",
-    "xen": "Xen",
-    "uml": "UML",
-    "netns": "namespace",
-    "host": "bare host",
-}
 MB = 1 << 20
 """Of the thesis' megabytes, read off `top`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,9 @@ from tests.contract import scenarios
 from tests.lab.needs import POSSIBLE, REASON
 
 IN_THIS_PROCESS = {"fake"}
+MUST_HAVE = frozenset(os.environ.get("HOSTEMU_MUST_HAVE", "").split())
+"""Backends whose tests may not be skipped: where everything is known to be there, a probe that fails is a fault."""
+
 TIMEOUT_S = 240.0
 
 
@@ -68,12 +72,15 @@ def probe(name: str) -> dict[str, Any]:
 
 
 def require(name: str) -> None:
-    """Skip, with the reason, where guests of this backend cannot be had."""
-    if name not in IN_THIS_PROCESS and not POSSIBLE:
-        pytest.skip(f"no lab on this machine: {REASON}")
-    found = probe(name)
-    if not found["usable"]:
-        pytest.skip(f"backend {name}: {found['reason']}")
+    """Skip, with the reason, where guests of this backend cannot be had; fail where they must be."""
+    reason = "" if name in IN_THIS_PROCESS or POSSIBLE else f"no lab on this machine: {REASON}"
+    if not reason:
+        found = probe(name)
+        reason = "" if found["usable"] else f"backend {name}: {found['reason']}"
+    if reason and name in MUST_HAVE:
+        pytest.fail(f"{reason}; HOSTEMU_MUST_HAVE says that it is there", pytrace=False)
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="module", params=KINDS)
