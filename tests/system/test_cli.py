@@ -91,6 +91,39 @@ def test_simulating_gives_a_record_and_json(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("record.h5"))) == 1
 
 
+def test_a_large_fleet_is_played_by_the_compiled_engine_which_says_so(tmp_path: Path) -> None:
+    done = hostemu("simulate", "thesis-uml", "--terminals", "1e5", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["engine"], result["terminals"], result["retrieved"]) == ("fleet", 100_000, 100_000)
+    assert "engine fleet: " in done.stderr
+
+
+def test_the_engine_that_plays_a_small_fleet_says_why(tmp_path: Path) -> None:
+    done = hostemu("simulate", "smoke", "--json", "-", cwd=tmp_path)
+    assert json.loads(done.stdout)["engine"] == "simpy"
+    assert "engine simpy: the compiled engine cannot play this: lines.isp has a rate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--engine", "fleet", "--set", "lines.isp.loss=0.1"),
+        ("--engine", "fleet", "--trace", "trace.txt"),
+        ("--terminals", "1.5"),
+        ("--terminals", "inf"),
+        ("--terminals", "2e9"),
+    ],
+)
+def test_a_fleet_that_cannot_be_simulated_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = hostemu("simulate", "thesis-uml", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "found" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @needs_lab
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize("authentication", ["xor", "hmac-sha256"])
