@@ -15,6 +15,7 @@ PHASES = {
     "programs": "starting programs",
     "run": "terminals accounted for",
     "campaign": "measurements",
+    "sweep": "runs",
 }
 
 

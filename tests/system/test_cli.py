@@ -124,6 +124,41 @@ def test_a_fleet_that_cannot_be_simulated_is_refused_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
+SWEEP = ("simulate", "smoke", "--sweep", "concurrency=5,20", "--replications", "3")
+
+
+def test_a_sweep_shows_every_setting_and_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    whole = hostemu(*SWEEP, "--json", "whole.json", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    results = json.loads((tmp_path / "whole.json").read_text())
+    assert [result["settings"] for result in results] == [{"retrieval.concurrency": v} for v in ("5", "20")]
+    assert all(len(result["seeds"]) == 3 for result in results)
+    file = tmp_path / "sweeps" / "smoke" / "sweep.jsonl"
+    file.write_bytes(file.read_bytes()[:-10])
+    assert hostemu(*SWEEP, cwd=tmp_path).returncode == 2
+    again = hostemu(*SWEEP, "--continue", "--json", "-", cwd=tmp_path)
+    assert json.loads(again.stdout) == results
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--sweep", "concurency=1,2"), "concurency"),
+        (("--sweep", "concurrency=1,none"), "retrieval.concurrency"),
+        (("--replications", "2", "--trace", "t"), "trace"),
+        (("--continue",), "--sweep"),
+        (("--dask", "tcp://127.0.0.1:1"), "--sweep"),
+    ],
+)
+def test_a_sweep_that_is_none_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    done = hostemu("simulate", "smoke", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @needs_lab
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize("authentication", ["xor", "hmac-sha256"])
