@@ -57,14 +57,18 @@ def simulate(
     ] = None,
     axes: Annotated[
         list[str] | None,
-        typer.Option("--sweep", metavar="KEY=VALUE,VALUE…", help="Play it with each of these values; again for more keys."),
+        typer.Option(
+            "--sweep", metavar="KEY=VALUE,VALUE…", help="Play it with each of these values; again for more keys."
+        ),
     ] = None,
     replications: Annotated[
         int, typer.Option(min=1, help="Play it with so many seeds, from the scenario's on; means get intervals.")
     ] = 1,
     dask: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Share several runs on a Dask cluster; by default on this machine's cores."),
+        typer.Option(
+            metavar="ADDRESS", help="Share several runs on a Dask cluster; by default on this machine's cores."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--continue", help="Go on with the runs that are there.")] = False,
     json: JsonOption = None,

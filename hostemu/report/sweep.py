@@ -24,7 +24,9 @@ def sweep_results(scenario: str, runs: Runs) -> list[JSON]:
     A quantity has mean, half_width_95 (None of one run), n, and its values by seed.  difference: of COMPARED from the
     first combination, over the seeds that both have (paired: their luck is the same).
     """
-    whole = {settings: {seed: _with_total(run) for seed, run in by_seed.items()} for settings, by_seed in runs.items()}
+    whole = {
+        settings: {seed: _with_total(run) for seed, run in by_seed.items()} for settings, by_seed in runs.items()
+    }
     first = next(iter(whole.values()), {})
     return [_combination(scenario, settings, by_seed, first) for settings, by_seed in whole.items()]
 
@@ -33,7 +35,9 @@ def _with_total(run: Summary) -> Summary:
     return {**run, "failed_total": sum(run["failed"].values())}
 
 
-def _combination(scenario: str, settings: Settings, by_seed: Mapping[int, Summary], first: Mapping[int, Summary]) -> JSON:
+def _combination(
+    scenario: str, settings: Settings, by_seed: Mapping[int, Summary], first: Mapping[int, Summary]
+) -> JSON:
     failed: dict[str, int] = {}
     for run in by_seed.values():
         for reason, count in run["failed"].items():

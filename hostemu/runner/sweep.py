@@ -70,7 +70,9 @@ def read_sweep(path: Path) -> Swept:
             point = Point(tuple((key, value) for key, value in entry["settings"].items()), entry["seed"])
             swept.summaries[point] = entry["summary"]
         except (KeyError, TypeError, AttributeError) as error:
-            raise RecordError(f"{path}, line {number} is incomplete", found=f"{type(error).__name__}: {error}") from None
+            raise RecordError(
+                f"{path}, line {number} is incomplete", found=f"{type(error).__name__}: {error}"
+            ) from None
     return swept
 
 
@@ -132,4 +134,3 @@ def finished(plan: Plan, swept: Swept) -> dict[tuple[tuple[str, str], ...], dict
         if point in swept.summaries:
             result.setdefault(point.settings, {})[point.seed] = swept.summaries[point]
     return result
-

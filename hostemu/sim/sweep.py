@@ -1,7 +1,7 @@
 """What a sweep plays: every combination of the values of some keys, each with the same seeds.
 
-The same seeds for every combination (common random numbers) let combinations be compared seed by seed: what differs is
-then the setting, not the luck.
+The same seeds for every combination (common random numbers) let combinations be compared seed by seed: what differs
+is then the setting, not the luck.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def parse_axis(text: str) -> Axis:
     name, equals, values = text.partition("=")
     found = tuple(value.strip() for value in values.split(","))
     if not equals or not name.strip() or not all(found):
-        raise ScenarioError("a sweep that sweeps nothing", expected=f"KEY=VALUE,VALUE…, such as {EXAMPLE}", found=text)
+        raise ScenarioError(
+            "a sweep that sweeps nothing", expected=f"KEY=VALUE,VALUE…, such as {EXAMPLE}", found=text
+        )
     if len(set(found)) < len(found):
         raise ScenarioError("a sweep with a value twice", expected="different values", found=text)
     return Axis(_resolved(tuple(part.strip() for part in name.split(".")), text), found)
@@ -77,7 +79,7 @@ def points(axes: Sequence[Axis], first_seed: int, replications: int) -> list[Poi
     keys = [axis.key for axis in axes]
     if len(set(keys)) < len(keys):
         raise InputError("a key is swept twice", expected="each key once", found=", ".join(keys))
-    combinations = list(product(*(((axis.key, value) for value in axis.values) for axis in axes)))
+    combinations = list(product(*([(axis.key, value) for value in axis.values] for axis in axes)))
     if len(combinations) * replications > MOST_POINTS:
         found = f"{len(combinations)} combinations, {replications} times"
         raise InputError("a sweep that is too large", expected=f"at most {MOST_POINTS} runs", found=found)
@@ -85,7 +87,7 @@ def points(axes: Sequence[Axis], first_seed: int, replications: int) -> list[Poi
 
 
 def play_text(text: str, seed: int, costs: Costs, engine: str) -> dict[str, Any]:
-    """Play a scenario given as TOML: the summary of its run.  It needs nothing but its arguments, wherever it runs."""
+    """Play a scenario given as TOML: the summary of its run.  It needs nothing but its arguments, anywhere."""
     import tomllib
 
     scenario = validated(Scenario, tomllib.loads(text), Source("a point of the sweep"))
