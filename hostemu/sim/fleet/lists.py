@@ -19,7 +19,9 @@ from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, a
 @compiled
 def play_list(rules: Rules, first: int, begin_ns: int, table: Table, ended: Counts) -> None:
     """Retrieve terminals first … first + len(table) − 1 from `begin_ns` on, by the rules' kind of list."""
-    if rules.keeps_slot:
+    if rules.partitioned:
+        _divide(rules, first, begin_ns, table, ended)
+    elif rules.keeps_slot:
         _keep_slots(rules, first, begin_ns, table, ended)
     else:
         _queue_again(rules, first, begin_ns, table, ended)
@@ -42,6 +44,16 @@ def _keep_slots(rules: Rules, first: int, begin_ns: int, table: Table, ended: Co
         end_ns, outcome, reason, attempts, length_ns = contact(rules, first + place, free[0], ended)
         heapq.heapreplace(free, end_ns)
         _enter(table[place], end_ns, outcome, reason, attempts, length_ns)
+
+
+@compiled
+def _divide(rules: Rules, first: int, begin_ns: int, table: Table, ended: Counts) -> None:
+    """Every slot works through its own part of the list."""
+    for slot in range(min(rules.concurrency, len(table))):
+        now_ns = begin_ns
+        for place in range(slot, len(table), rules.concurrency):
+            now_ns, outcome, reason, attempts, length_ns = contact(rules, first + place, now_ns, ended)
+            _enter(table[place], now_ns, outcome, reason, attempts, length_ns)
 
 
 @compiled

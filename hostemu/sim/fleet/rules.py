@@ -22,6 +22,7 @@ class Rules(NamedTuple):
     refuses: 1 when a terminal's host answers for it while it is off, else 0.
     calls: SYN segments of one attempt that can still be answered in time.
     keeps_slot: 1 when a terminal that waits for its next attempt keeps its slot, else 0.
+    partitioned: 1 when every slot has its own part of the list, else 0.
     """
 
     off_key: int
@@ -39,6 +40,7 @@ class Rules(NamedTuple):
     interval_ns: int
     max_attempts: int
     keeps_slot: int
+    partitioned: int
     concurrency: int
 
 
@@ -61,6 +63,7 @@ def rules_of(scenario: Scenario, seed: int) -> Rules:
         interval_ns=retrieval.retry.interval_ns,
         max_attempts=retrieval.retry.max_attempts,
         keeps_slot=int(retrieval.retry.keeps_slot),
+        partitioned=int(retrieval.partitioned),
         concurrency=retrieval.concurrency,
     )
 

@@ -50,6 +50,7 @@ def fleets(draw: st.DrawFn, **fixed: Any) -> Scenario:
         "retrieval.retry.interval": draw(odd(0, 5 * S)),
         "retrieval.retry.max_attempts": draw(st.integers(1, 80)),
         "retrieval.retry.keeps_slot": True,
+        "retrieval.partitioned": draw(st.booleans()),
         "lines.center.delay": draw(odd(0, S // 10)),
         "lines.isp.delay": draw(odd(0, S // 20)),
         "lines.terminals.up.delay": draw(odd(0, S // 10)),
@@ -77,7 +78,16 @@ def test_every_terminal_has_the_same_story(plan: Scenario) -> None:
     assert_agree(plan)
 
 
-@given(fleets(**{"retrieval.retry.keeps_slot": False, "retrieval.concurrency": FEW, "retrieval.list_size": FEW}))
+@given(
+    fleets(
+        **{
+            "retrieval.retry.keeps_slot": False,
+            "retrieval.partitioned": False,
+            "retrieval.concurrency": FEW,
+            "retrieval.list_size": FEW,
+        }
+    )
+)
 @settings(max_examples=30, deadline=None)
 def test_terminals_that_queue_again_have_the_same_story_where_slots_are_plenty(plan: Scenario) -> None:
     assert_agree(plan)
