@@ -85,6 +85,33 @@ def test_losses_are_made_good_by_sending_again(transport: str) -> None:
     _check_counters(world)
 
 
+def test_a_router_that_is_too_slow_for_its_load_makes_terminals_fail() -> None:
+    """Nobody puts a failure rate in: frames find no room, SYN segments time out, attempts run out."""
+    slow = Costs(router_frame_ns=1_000_000, router_queue_frames=40, cores=4)
+    changes = {
+        "fleet": {"terminals": 200, "terminals_per_guest": 100},
+        "power": {"on": "5 s", "off": {"min": "5 s", "max": "10 s"}, "phase": "random"},
+        "retrieval.concurrency": 200,
+    }
+    failed, dropped = {}, {}
+    for interval, attempts in (("2 s", 10), ("20 ms", 30)):
+        retry = {"interval": interval, "max_attempts": attempts, "keeps_slot": True}
+        world = play({**changes, "retrieval.retry": retry}, slow)
+        failed[interval], dropped[interval] = world.center.failed, world.router_dropped
+        reasons = {reason for outcome, reason, _ in ends(world).values() if outcome is Outcome.FAILED}
+        assert reasons <= {Reason.SILENT, Reason.TIMEOUT, Reason.REFUSED}
+        _check_counters(world)
+    assert failed["2 s"] == 0
+    assert failed["20 ms"] > 10
+    assert dropped["20 ms"] > 10 * dropped["2 s"]
+
+
+def test_a_guest_takes_its_time_to_refuse() -> None:
+    changes = {"power.phase": "off", "power.off": {"min": "300 s", "max": "300 s"}, "retrieval.retry.max_attempts": 1}
+    quick, slow = (play(changes, Costs(terminal_refused_ns=ns)) for ns in (0, 3_000_000))
+    assert slow.center.accounts[1].report.exchange_ns - quick.center.accounts[1].report.exchange_ns == 3_000_000
+
+
 def test_a_full_queue_drops_and_everything_is_retrieved_nevertheless() -> None:
     changes = {
         "fleet": {"terminals": 40, "terminals_per_guest": 40},
