@@ -16,6 +16,7 @@ PHASES = {
     "run": "terminals accounted for",
     "campaign": "measurements",
     "sweep": "runs",
+    "size": "concurrencies tried",
 }
 
 

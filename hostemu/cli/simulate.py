@@ -14,10 +14,12 @@ from hostemu.cli.output import (
     ScenarioArgument,
     SeedOption,
     SetOption,
+    TerminalsOption,
     overrides,
     progress_bar,
     results_console,
     summary_table,
+    terminals_override,
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
@@ -35,9 +37,7 @@ def simulate(
         Path | None,
         typer.Option(help="Cost model made by `hostemu calibrate costs`; without it computation costs no time."),
     ] = None,
-    terminals: Annotated[
-        float | None, typer.Option(min=1, help="Override the number of terminals; 2e6 is two millions.")
-    ] = None,
+    terminals: TerminalsOption = None,
     engine: Annotated[
         EngineName, typer.Option(help="What plays it; auto takes the compiled engine for large fleets.")
     ] = EngineName.AUTO,
@@ -74,7 +74,7 @@ def simulate(
     json: JsonOption = None,
 ) -> None:
     """Play a scenario simulated: the same protocol, lines and random numbers, no guests."""
-    changes = [*overrides(settings, seed), *_terminals(terminals)]
+    changes = [*overrides(settings, seed), *terminals_override(terminals)]
     if axes or replications > 1:
         _refuse_trace(trace)
         sweep(
@@ -111,12 +111,3 @@ def _refuse_alone(*, dask: bool, resume: bool) -> None:
     for name, is_given in (("--dask", dask), ("--continue", resume)):
         if is_given:
             raise InputError(f"{name} is for several runs", expected="--sweep or --replications beside it")
-
-
-def _terminals(number: float | None) -> list[str]:
-    """The number of terminals as one more --set value."""
-    if number is None:
-        return []
-    if not number.is_integer():
-        raise InputError("there is no part of a terminal", expected="a whole number", found=f"--terminals {number}")
-    return [f"fleet.terminals={int(number)}"]

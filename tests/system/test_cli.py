@@ -124,6 +124,18 @@ def test_a_fleet_that_cannot_be_simulated_is_refused_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_fleet_is_sized(tmp_path: Path) -> None:
+    done = hostemu("size", "--terminals", "2e4", "--within", "120 s", "--seeds", "2", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["chosen"]["interval"]["high"] <= 120 < result["within_s"] + 1
+    assert 0 < result["chosen"]["concurrency"] < 1500
+    assert "bottleneck" in done.stderr
+    for wrong in (("--within", "120"), ("--within", "0 s"), ("--within", "99 h")):
+        assert hostemu("size", *wrong, cwd=tmp_path).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 SWEEP = ("simulate", "smoke", "--sweep", "concurrency=5,20", "--replications", "3")
 
 
