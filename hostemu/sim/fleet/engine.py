@@ -19,7 +19,7 @@ from hostemu.scenario import Scenario
 from hostemu.sim.fleet.accounts import Books, delays_of
 from hostemu.sim.fleet.command import command_times
 from hostemu.sim.fleet.lists import play_lists
-from hostemu.sim.fleet.rules import rules_of
+from hostemu.sim.fleet.rules import off_keys, rules_of
 from hostemu.sim.fleet.support import obstacles
 from hostemu.sim.fleet.terminal import Counts, Table
 
@@ -88,7 +88,9 @@ class _Fleet:
         first, end = low * self._list_size, min((low + lists) * self._list_size, self._total)
         table: Table = self._table[first:end] if len(self._table) else np.zeros(end - first, TERMINAL)
         ended, books = np.zeros_like(self._ended), Books(self._books.delays)
-        play_lists(self._rules, self._list_size, low, self._begins_ns[low : low + lists], table, ended)
+        redraws = self._rules.redraws
+        keys = off_keys(self._seed, first, end - first) if redraws else np.zeros(1, np.uint64)
+        play_lists(self._rules, self._list_size, low, keys, self._begins_ns[low : low + lists], table, ended)
         books.enter(table, first)
         return ended, books
 

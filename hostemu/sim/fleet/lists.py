@@ -13,18 +13,18 @@ import numpy as np
 
 from hostemu.lines.compiling import compiled
 from hostemu.sim.fleet.rules import Rules
-from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, power_cycle
+from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, first_cycle
 
 
 @compiled
-def play_list(rules: Rules, first: int, begin_ns: int, table: Table, ended: Counts) -> None:
+def play_list(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Table, ended: Counts) -> None:
     """Retrieve terminals first … first + len(table) − 1 from `begin_ns` on, by the rules' kind of list."""
     if rules.partitioned:
-        _divide(rules, first, begin_ns, table, ended)
+        _divide(rules, first, keys, begin_ns, table, ended)
     elif rules.keeps_slot:
-        _keep_slots(rules, first, begin_ns, table, ended)
+        _keep_slots(rules, first, keys, begin_ns, table, ended)
     else:
-        _queue_again(rules, first, begin_ns, table, ended)
+        _queue_again(rules, first, keys, begin_ns, table, ended)
 
 
 @compiled
@@ -37,27 +37,31 @@ def _enter(row: Any, ended_ns: int, outcome: int, reason: int, attempts: int, ex
 
 
 @compiled
-def _keep_slots(rules: Rules, first: int, begin_ns: int, table: Table, ended: Counts) -> None:
+def _keep_slots(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Table, ended: Counts) -> None:
     """Every slot takes the list's next terminal when it is done with one.  `free` is a heap of such moments."""
     free = [begin_ns for _ in range(min(rules.concurrency, len(table)))]
     for place in range(len(table)):
-        end_ns, outcome, reason, attempts, length_ns = contact(rules, first + place, free[0], ended)
+        end_ns, outcome, reason, attempts, length_ns = contact(
+            rules, first + place, keys[place % len(keys)], free[0], ended
+        )
         heapq.heapreplace(free, end_ns)
         _enter(table[place], end_ns, outcome, reason, attempts, length_ns)
 
 
 @compiled
-def _divide(rules: Rules, first: int, begin_ns: int, table: Table, ended: Counts) -> None:
+def _divide(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Table, ended: Counts) -> None:
     """Every slot works through its own part of the list."""
     for slot in range(min(rules.concurrency, len(table))):
         now_ns = begin_ns
         for place in range(slot, len(table), rules.concurrency):
-            now_ns, outcome, reason, attempts, length_ns = contact(rules, first + place, now_ns, ended)
+            now_ns, outcome, reason, attempts, length_ns = contact(
+                rules, first + place, keys[place % len(keys)], now_ns, ended
+            )
             _enter(table[place], now_ns, outcome, reason, attempts, length_ns)
 
 
 @compiled
-def _queue_again(rules: Rules, first: int, begin_ns: int, table: Table, ended: Counts) -> None:
+def _queue_again(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Table, ended: Counts) -> None:
     """A terminal that failed waits its interval without a slot, and is called again after those that are new."""
     size = len(table)
     waiting = np.empty(size + 1, np.int64)  # a ring: intervals are all alike, so who came first is due first
@@ -76,8 +80,8 @@ def _queue_again(rules: Rules, first: int, begin_ns: int, table: Table, ended: C
                 place = waiting[head]
                 head = (head + 1) % len(waiting)
             free -= 1
-            off_ns, into_ns = power_cycle(rules, first + place)
-            end_ns, reason = attempt(rules, off_ns, into_ns, now_ns)
+            cycle = first_cycle(rules, first + place, keys[place % len(keys)])
+            end_ns, reason, _ = attempt(rules, cycle, now_ns)
             table[place].attempts += 1
             heapq.heappush(active, (end_ns, started, place, reason, now_ns))
             started += 1
@@ -98,12 +102,16 @@ def _queue_again(rules: Rules, first: int, begin_ns: int, table: Table, ended: C
 
 
 @compiled
-def play_lists(rules: Rules, list_size: int, first_list: int, begins_ns: Table, table: Table, ended: Counts) -> None:
+def play_lists(
+    rules: Rules, list_size: int, first_list: int, keys: Counts, begins_ns: Table, table: Table, ended: Counts
+) -> None:
     """Play consecutive lists, from `first_list` on.
 
+    keys: of their terminals' off times, where they are drawn anew (else a single number, which is not used).
     begins_ns: when the command arrives, for each.  table: of all their terminals.
     """
-    first = first_list * list_size
     for number in range(len(begins_ns)):
         low = number * list_size
-        play_list(rules, first + low, begins_ns[number], table[low : low + list_size], ended)
+        own = keys[low : low + list_size] if rules.redraws else keys
+        first = first_list * list_size + low
+        play_list(rules, first, own, begins_ns[number], table[low : low + list_size], ended)

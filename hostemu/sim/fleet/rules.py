@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from hostemu.base.streams import Stream
 from hostemu.scenario import Scenario
@@ -18,6 +19,7 @@ class Rules(NamedTuple):
     """Times in ns.
 
     out_ns: ISP server to terminal; back_ns: the other way.
+    redraws: 1 when a terminal's off time is drawn anew in each cycle, else 0.
     on_ns, off_least_ns, off_choices: time awake; least off time, and how many there are, a nanosecond apart.
     refuses: 1 when a terminal's host answers for it while it is off, else 0.
     calls: SYN segments of one attempt that can still be answered in time.
@@ -27,6 +29,7 @@ class Rules(NamedTuple):
 
     off_key: int
     phase_key: int
+    redraws: int
     phase: int
     on_ns: int
     off_least_ns: int
@@ -50,6 +53,7 @@ def rules_of(scenario: Scenario, seed: int) -> Rules:
     return Rules(
         off_key=_key(seed, "off"),
         phase_key=_key(seed, "phase"),
+        redraws=int(power.off_draw == "per-cycle"),
         phase=_PHASES[power.phase],
         on_ns=power.on_ns,
         off_least_ns=power.off.min_ns,
@@ -71,6 +75,12 @@ def rules_of(scenario: Scenario, seed: int) -> Rules:
 def _key(seed: int, name: str) -> int:
     """A stream's key as compiled code takes it: without a sign."""
     return cast(int, np.uint64(Stream.named(seed, "power", name).key))
+
+
+def off_keys(seed: int, first: int, count: int) -> npt.NDArray[np.uint64]:
+    """Keys of the off times of consecutive terminals, where each cycle's is drawn anew."""
+    keys = (Stream.named(seed, "power", "off", index).key for index in range(first, first + count))
+    return np.fromiter(keys, np.uint64, count)
 
 
 def call_at_ns(number: int) -> int:

@@ -45,7 +45,5 @@ def _of_exchanges(scenario: Scenario, costs: Costs) -> Iterator[str]:
         yield "actions cost CPU time: programs wait for each other"
     if retrieval.transport != "tcp":
         yield "retrieval.transport is not tcp"
-    if scenario.power.off_draw != "per-terminal":
-        yield "power.off_draw is not per-terminal"
     if retrieval.info_bytes + SEALED_BYTES > INITIAL_WINDOW_BYTES:
         yield "retrieval.info is more than TCP sends at once"

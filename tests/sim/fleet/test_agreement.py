@@ -41,6 +41,7 @@ def fleets(draw: st.DrawFn, **fixed: Any) -> Scenario:
         "power.off.min": f"{least_off_ns} ns",
         "power.off.max": f"{least_off_ns + draw(st.integers(0, 30 * S))} ns",
         "power.phase": draw(st.sampled_from(["random", "random", "on", "off"])),
+        "power.off_draw": draw(st.sampled_from(["per-terminal", "per-cycle"])),
         "power.when_off": draw(st.sampled_from(["refuse", "silent"])),
         "retrieval.list_size": draw(st.integers(1, 2 * terminals)),
         "retrieval.concurrency": draw(st.integers(1, FEW)),

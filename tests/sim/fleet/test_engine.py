@@ -18,8 +18,8 @@ from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName, choose_engine, simulate_fleet
 from hostemu.sim.fleet import obstacles
 from hostemu.sim.fleet.accounts import class_of
-from hostemu.sim.fleet.rules import rules_of
-from hostemu.sim.fleet.terminal import power_cycle
+from hostemu.sim.fleet.rules import off_keys, rules_of
+from hostemu.sim.fleet.terminal import cycle_at, first_cycle
 from tests.sim.builders import scenario
 
 FLEET = load_scenario("thesis-uml", ["fleet.terminals=30500"])
@@ -56,7 +56,6 @@ def test_progress_ends_with_everybody() -> None:
         {"lines.center.rate": "1 Mbit/s"},
         {"lines.terminals.down.rate": "1 Mbit/s"},
         {"retrieval.transport": "udp"},
-        {"power.off_draw": "per-cycle"},
         {"retrieval.info": "15 KiB"},
         {"lines.terminals.delay": "600 ms", "retrieval.answer_timeout": "5 s"},
         {"retrieval.connect_timeout": "15 ms"},
@@ -93,12 +92,13 @@ def test_a_time_lies_in_its_class(value_ns: int) -> None:
     assert 0 <= number < CLASSES
 
 
-@given(st.integers(0, 10**9 - 1), st.sampled_from(list(Phase)), st.integers(0, 10**12))
-def test_a_power_cycle_is_that_of_the_protocol(index: int, phase: Phase, at_ns: int) -> None:
-    plan = scenario({"seed": 7, "power.on": "5 s", "power.off.max": "60 s", "power.phase": phase.value})
-    off_ns, into_ns = power_cycle(rules_of(plan, 7), index)
-    reference = PowerCycle(PowerSettings(5 * 10**9, 10**9, 60 * 10**9, False, phase), 7, index)
-    place_ns = (at_ns + into_ns) % (off_ns + 5 * 10**9)
-    assert reference.advance(at_ns) == (place_ns >= off_ns)
-    ends_ns = off_ns if place_ns < off_ns else off_ns + 5 * 10**9
-    assert reference.next_change_ns - at_ns == ends_ns - place_ns
+@given(st.integers(0, 10**9 - 1), st.sampled_from(list(Phase)), st.booleans(), st.integers(0, 10**12))
+def test_a_power_cycle_is_that_of_the_protocol(index: int, phase: Phase, redraws: bool, at_ns: int) -> None:
+    draw = "per-cycle" if redraws else "per-terminal"
+    plan = scenario({"power.on": "5 s", "power.off.max": "60 s", "power.phase": phase.value, "power.off_draw": draw})
+    rules, (key,) = rules_of(plan, 7), off_keys(7, index, 1)
+    cycle = cycle_at(rules, first_cycle(rules, index, key), at_ns)
+    reference = PowerCycle(PowerSettings(5 * 10**9, 10**9, 60 * 10**9, redraws, phase), 7, index)
+    is_on = at_ns >= cycle.begin_ns + cycle.off_ns
+    assert reference.advance(at_ns) == is_on
+    assert reference.next_change_ns == cycle.begin_ns + cycle.off_ns + (5 * 10**9 if is_on else 0)
