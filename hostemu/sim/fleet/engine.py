@@ -29,6 +29,8 @@ ROW_PER_TERMINAL = 20_000_000
 TERMINALS_AT_A_TIME = 100_000
 """About so many are played between two reports of progress."""
 
+NO_KEYS = np.zeros(1, np.uint64)
+
 OnProgress = Callable[[int, int, int], None]
 
 
@@ -67,7 +69,11 @@ class _Fleet:
         self._rules = rules_of(scenario, seed)
         self._list_size = scenario.retrieval.list_size
         self._total = scenario.fleet.terminals
-        self._begins_ns, given_ns = _command(scenario)
+        self._lists = scenario.isp_programs
+        last = self._total - (self._lists - 1) * self._list_size
+        given_ns, self._last_begins_ns = command_times(scenario, last)
+        whole = self._lists > 1 and last < self._list_size
+        self._begins_ns = command_times(scenario, self._list_size)[1] if whole else self._last_begins_ns
         self._books = Books(delays_of(scenario, given_ns))
         self._ended = np.zeros(max(Reason) + 1, np.int64)
         has_rows = self._total <= ROW_PER_TERMINAL if rows is None else rows
@@ -75,22 +81,24 @@ class _Fleet:
 
     def play(self, threads: int, on_progress: OnProgress | None) -> None:
         """Play every list; threads take some lists at a time."""
-        lists = len(self._begins_ns)
         step = max(1, TERMINALS_AT_A_TIME // self._list_size)
         with ThreadPoolExecutor(threads) as pool:
-            for ended, books in pool.map(self._play, range(0, lists, step), repeat(step)):
+            for ended, books in pool.map(self._play, range(0, self._lists, step), repeat(step)):
                 self._ended += ended
                 self._books.add(books)
                 if on_progress is not None:
                     on_progress(0, *map(int, self._books.progress.sum(axis=0)))
 
     def _play(self, low: int, lists: int) -> tuple[Counts, Books]:
-        first, end = low * self._list_size, min((low + lists) * self._list_size, self._total)
+        high = min(low + lists, self._lists)
+        first, end = low * self._list_size, min(high * self._list_size, self._total)
         table: Table = self._table[first:end] if len(self._table) else np.zeros(end - first, TERMINAL)
+        begins_ns = np.full(high - low, self._begins_ns, np.int64)
+        if high == self._lists:
+            begins_ns[-1] = self._last_begins_ns
+        keys = off_keys(self._seed, first, end - first) if self._rules.redraws else NO_KEYS
         ended, books = np.zeros_like(self._ended), Books(self._books.delays)
-        redraws = self._rules.redraws
-        keys = off_keys(self._seed, first, end - first) if redraws else np.zeros(1, np.uint64)
-        play_lists(self._rules, self._list_size, low, keys, self._begins_ns[low : low + lists], table, ended)
+        play_lists(self._rules, self._list_size, low, keys, begins_ns, table, ended)
         books.enter(table, first)
         return ended, books
 
@@ -117,14 +125,3 @@ class _Fleet:
 
     def _attempts(self) -> dict[str, int]:
         return {Reason(int(k)).name.lower(): int(self._ended[k]) for k in np.flatnonzero(self._ended)}
-
-
-def _command(scenario: Scenario) -> tuple[Counts, int]:
-    """When every list arrives at its program, and when the commands were given."""
-    size, lists = scenario.retrieval.list_size, scenario.isp_programs
-    last = scenario.fleet.terminals - (lists - 1) * size
-    given_ns, arrives_ns = command_times(scenario, size if lists > 1 else last)
-    begins_ns = np.full(lists, arrives_ns, np.int64)
-    if lists > 1 and last != size:
-        begins_ns[-1] = command_times(scenario, last)[1]
-    return begins_ns, given_ns
