@@ -17,6 +17,8 @@ PHASES = {
     "campaign": "measurements",
     "sweep": "runs",
     "size": "concurrencies tried",
+    "validation": "real runs",
+    "prediction": "simulated runs",
 }
 
 

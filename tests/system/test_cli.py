@@ -210,6 +210,21 @@ def test_an_overloaded_run_is_called_invalid(tmp_path: Path) -> None:
 
 
 @needs_lab
+def test_a_validation_plays_fits_and_predicts(tmp_path: Path) -> None:
+    arguments = ("smoke", "--fit", "10,20", "--predict", "40", "--seeds", "1", "--predictions", "3")
+    done = hostemu("validate", *arguments, "--json", "v.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tables = json.loads((tmp_path / "v.json").read_text())["tables"]
+    held_out, one_out = tables.values()
+    assert {row["terminals"] for row in held_out} == {40}
+    assert {row["terminals"] for row in one_out} == {10, 20, 40}
+    assert [row["error"] for row in held_out if row["quantity"] == "retrieved share"] == [0.0]
+    assert hostemu("validate", *arguments, cwd=tmp_path).returncode == 2
+    assert hostemu("validate", *arguments, "--continue", cwd=tmp_path).returncode == 0
+    assert hostemu("validate", "smoke", "--fit", "none", "--predict", "3", cwd=tmp_path).returncode == 2
+
+
+@needs_lab
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become an ordinary user")
 @pytest.mark.skipif(bool(unprivileged.impossible()), reason=unprivileged.impossible())
 def test_an_ordinary_user_can_run_too() -> None:
