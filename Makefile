@@ -21,6 +21,7 @@ test-heavy: $(VENV)/.test-ready guests
 	$(BIN)/python -m pytest -m "heavy"
 
 bench: $(VENV)/.test-ready guests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	tools/benchmarks $(BIN)/python
 
 bench-guests: $(VENV)/.test-ready guests

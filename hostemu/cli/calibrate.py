@@ -53,6 +53,11 @@ def calibrate(
     console.print(as_table(summary))
     for text in notes(summary):
         console.print(f"• {text}", highlight=False, markup=False, soft_wrap=True)
-    for kind, path in (("journal", places.journal), ("summary", places.summary), ("cost model", places.costs)):
+    for kind, path in (
+        ("journal", places.journal),
+        ("summary", places.summary),
+        ("models", places.models),
+        ("cost model", places.costs),
+    ):
         if path is not None:
             console.print(f"{kind}: {path}", highlight=False, soft_wrap=True)

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from hostemu import __version__
 from hostemu.base.errors import HostemuError
-from hostemu.cli import calibrate, compare, demo, doctor, kernel, run, simulate, tables
+from hostemu.cli import calibrate, compare, demo, doctor, kernel, run, simulate, size, tables, validate
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
@@ -25,6 +25,8 @@ app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(run.run)
 app.command()(simulate.simulate)
+app.command()(size.size)
+app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(calibrate.calibrate)
 app.add_typer(kernel.app)

@@ -39,12 +39,24 @@ ScaleOption = Annotated[
     float,
     typer.Option("--time-scale", min=0.001, max=10_000, help="Play all durations this many times faster."),
 ]
+TerminalsOption = Annotated[
+    float | None, typer.Option("--terminals", min=1, help="Override the number of terminals; 2e6 is two millions.")
+]
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario file, or the name of a shipped scenario.")]
 
 
 def overrides(settings: list[str] | None, seed: int | None) -> list[str]:
     """The list of --set values, with --seed as one more."""
     return [*(settings or []), *([] if seed is None else [f"seed={seed}"])]
+
+
+def terminals_override(number: float | None) -> list[str]:
+    """--terminals as one more --set value; InputError when it is no whole number."""
+    if number is None:
+        return []
+    if not number.is_integer():
+        raise InputError("there is no part of a terminal", expected="a whole number", found=f"--terminals {number}")
+    return [f"fleet.terminals={int(number)}"]
 
 
 def write_json(target: Path | None, value: Any) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.progress import Progress, TaskID
 
-BACKEND = "backend"
-"""A phase that is a choice and no work: its note is to be read, not its bar."""
+CHOICES = ("backend", "engine")
+"""Phases that are a choice and no work: their note is to be read, not their bar."""
 
 PHASES = {
     "guests": "starting guests",
@@ -15,6 +15,10 @@ PHASES = {
     "programs": "starting programs",
     "run": "terminals accounted for",
     "campaign": "measurements",
+    "sweep": "runs",
+    "size": "concurrencies tried",
+    "validation": "real runs",
+    "prediction": "simulated runs",
 }
 
 
@@ -27,8 +31,8 @@ class RunDisplay:
 
     def __call__(self, event: dict[str, Any]) -> None:
         phase, total = event["phase"], event["total"]
-        if phase == BACKEND:
-            self._progress.console.print(f"backend {event['note']}", highlight=False, markup=False, soft_wrap=True)
+        if phase in CHOICES:
+            self._progress.console.print(f"{phase} {event['note']}", highlight=False, markup=False, soft_wrap=True)
             return
         if phase not in self._tasks:
             self._tasks[phase] = self._progress.add_task(PHASES.get(phase, phase), total=total, note="")

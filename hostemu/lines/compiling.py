@@ -1,4 +1,7 @@
-"""One body for two worlds: a function that is plain Python here and machine code where compiled code calls it."""
+"""Compiled functions.
+
+A `compilable` one has one body for two worlds: plain Python here, machine code where compiled code calls it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numba import njit
 from numba.extending import overload, register_jitable
 
 from hostemu.base import streams
@@ -21,6 +25,11 @@ _11, _27, _30, _31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
 def compilable(function: AnyFunction) -> AnyFunction:
     """Mark `function` as callable from compiled code; from Python it stays the plain function it is."""
     return cast(AnyFunction, register_jitable(no_cfunc_wrapper=True)(function))
+
+
+def compiled(function: AnyFunction) -> AnyFunction:
+    """The function in machine code, kept on the disk between runs; other threads run while it does."""
+    return cast(AnyFunction, njit(nogil=True, cache=True)(function))
 
 
 def _draw_uniform(key: Any, counter: Any) -> Callable[..., Any]:

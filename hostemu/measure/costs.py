@@ -6,7 +6,8 @@ A cost file is TOML:
     kind = "costs"
     source = "measured here"
     cores = 2
-    [cost_ns]                # a figure per action
+    router_queue_frames = 1000   # may be left out: no limit
+    [cost_ns]                # a figure per action; terminal_refused may be left out
     [samples]                # runs behind each figure
     [spread_ns]              # largest minus smallest of these runs
     [extras]                 # further numbers, for people
@@ -30,12 +31,27 @@ from hostemu.base.errors import InputError, RecordError
 SCHEMA = 1
 KIND = "costs"
 FIGURES = ("isp_refused", "isp_exchange", "terminal_exchange", "center_report", "router_frame")
+OPTIONAL = ("terminal_refused",)
+"""Figures that not every host has: on a network namespace the work of a guest's kernel is nobody's."""
+
 MAXIMUM_COST_NS = 10**12
+MAXIMUM_QUEUE_FRAMES = 10**9
 MAXIMUM_CORES = 4096
 
 Fact = str | int | float | bool
 
-_TOP = {"schema", "kind", "source", "cores", "cost_ns", "samples", "spread_ns", "extras", "provenance"}
+_TOP = {
+    "schema",
+    "kind",
+    "source",
+    "cores",
+    "router_queue_frames",
+    "cost_ns",
+    "samples",
+    "spread_ns",
+    "extras",
+    "provenance",
+}
 
 
 def _check_integer(key: str, value: Any, low: int, high: int) -> int:
@@ -68,6 +84,8 @@ class Costs:
     center_report_ns: center program, one report taken in and stored.
     router_frame_ns: network emulator, one frame forwarded.
     cores: cores that all programs share.
+    terminal_refused_ns: guest of terminals, its kernel's refusal of a connection to a terminal that is off.
+    router_queue_frames: frames that can wait for the router; one more is dropped.  0: no limit.
     Raises InputError for values that are no costs.
     """
 
@@ -77,14 +95,17 @@ class Costs:
     center_report_ns: int = 0
     router_frame_ns: int = 0
     cores: int = 1
+    terminal_refused_ns: int = 0
+    router_queue_frames: int = 0
     source: str = "none: computation takes no time"
     extras: Mapping[str, Fact] = field(default_factory=dict)
     provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
-        for name in FIGURES:
+        for name in (*FIGURES, *OPTIONAL):
             _check_integer(f"cost_ns.{name}", getattr(self, f"{name}_ns"), 0, MAXIMUM_COST_NS)
         _check_integer("cores", self.cores, 1, MAXIMUM_CORES)
+        _check_integer("router_queue_frames", self.router_queue_frames, 0, MAXIMUM_QUEUE_FRAMES)
         if 0 < self.isp_exchange_ns < self.isp_refused_ns:
             raise InputError(
                 "cost_ns.isp_exchange is less than cost_ns.isp_refused",
@@ -98,8 +119,9 @@ class Costs:
         return not any(self.figures_ns().values())
 
     def figures_ns(self) -> dict[str, int]:
-        """Every figure by its name in the file."""
-        return {name: getattr(self, f"{name}_ns") for name in FIGURES}
+        """Every figure by its name in the file; optional ones that are nothing left out."""
+        optional = [name for name in OPTIONAL if getattr(self, f"{name}_ns")]
+        return {name: getattr(self, f"{name}_ns") for name in (*FIGURES, *optional)}
 
 
 NO_COSTS = Costs()
@@ -188,10 +210,11 @@ def _parse(values: Mapping[str, Any]) -> Costs:
         )
     _check_keys("the file", values, _TOP, {"source", "cores", "cost_ns"})
     figures = _table(values, "cost_ns")
-    _check_keys("cost_ns", figures, set(FIGURES), set(FIGURES))
+    _check_keys("cost_ns", figures, {*FIGURES, *OPTIONAL}, set(FIGURES))
     return Costs(
         **{f"{name}_ns": value for name, value in figures.items()},
         cores=values["cores"],
+        router_queue_frames=values.get("router_queue_frames", 0),
         source=_check_text("source", values["source"]),
         extras=_facts(values, "extras"),
         provenance=_parse_provenance(values) if "provenance" in values else None,
@@ -232,6 +255,7 @@ def _section(name: str, values: Mapping[str, Fact]) -> list[str]:
 
 def _to_toml(costs: Costs) -> str:
     lines = [f"schema = {SCHEMA}", f'kind = "{KIND}"', f"source = {_quoted(costs.source)}", f"cores = {costs.cores}"]
+    lines += [f"router_queue_frames = {costs.router_queue_frames}"] if costs.router_queue_frames else []
     lines += _section("cost_ns", costs.figures_ns())
     lines += _section("extras", costs.extras) if costs.extras else []
     origin = costs.provenance

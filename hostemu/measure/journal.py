@@ -1,20 +1,13 @@
-"""The journal of a campaign: a file of JSON lines to which every finished measurement is appended, for ever.
+"""The journal of a campaign: a file of JSON lines (`hostemu.base.appendable`), one for every finished measurement.
 
-    {"entry": "campaign", "schema": 1, "definition": {…}, "at": "…"}        the first line
-    {"entry": "session", "at": "…", "host": {…}, "backends": {…}, "tools": {…}}
-    {"entry": "measurement", "figure": …, "backend": …, "parameters": {…}, "repeat": 1, "values": {…}, …}
-    {"entry": "failure", "figure": …, "backend": …, "parameters": {…}, "repeat": 1, "error": {…}, "at": "…"}
-
-A line is on the disk when `append` returns.  Whatever ends the program, at most the line that was being written is
-lost: it has no end, and is cut off when the campaign goes on.
+{"entry": "campaign", "schema": 1, "definition": {…}, "at": "…"}        the first line
+{"entry": "session", "at": "…", "host": {…}, "backends": {…}, "tools": {…}}
+{"entry": "measurement", "figure": …, "backend": …, "parameters": {…}, "repeat": 1, "values": {…}, …}
+{"entry": "failure", "figure": …, "backend": …, "parameters": {…}, "repeat": 1, "error": {…}, "at": "…"}
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,14 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hostemu.base.errors import HostError, InputError, RecordError
+from hostemu.base.appendable import Appendable, Entry, Kind, read_entries
+from hostemu.base.errors import RecordError
 from hostemu.measure.agreement import Session, disagreements, require_agreement
 from hostemu.measure.definition import differences
 from hostemu.measure.plan import Cell
 
 SCHEMA = 1
-
-Entry = dict[str, Any]
+KIND = Kind("campaign", "calibrate")
 
 
 @dataclass(frozen=True)
@@ -112,32 +105,14 @@ def now() -> str:
 
 def read_journal(path: Path) -> Content:
     """What a journal holds; InputError when there is none, RecordError when it is no journal or damaged."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"cannot read the journal {path}: {error.strerror}", hint="`hostemu calibrate` writes one"
-        ) from error
-    *lines, _torn = data.split(b"\n")
-    if not lines:
-        raise RecordError(f"{path} is no journal of a campaign", expected="a first line", found="none")
+    entries, whole_bytes = read_entries(path, KIND)
     content: Content | None = None
-    for number, line in enumerate(lines, start=1):
-        content = _take(content, _parsed(path, number, line), f"{path}, line {number}")
+    for number, entry in enumerate(entries, start=1):
+        content = _take(content, entry, f"{path}, line {number}")
     if content is None:
-        raise RecordError(f"{path} is no journal of a campaign")
-    content.whole_bytes = sum(len(line) + 1 for line in lines)
+        raise RecordError(f"{path} is no journal of a campaign", expected="a first line", found="none")
+    content.whole_bytes = whole_bytes
     return content
-
-
-def _parsed(path: Path, number: int, line: bytes) -> Entry:
-    try:
-        entry = json.loads(line)
-    except ValueError as error:
-        raise RecordError(f"{path}, line {number} is damaged", expected="a JSON object", found=str(error)) from None
-    if not isinstance(entry, dict):
-        raise RecordError(f"{path}, line {number} is damaged", expected="a JSON object", found=line.decode()[:40])
-    return entry
 
 
 def _take(content: Content | None, entry: Entry, where: str) -> Content:
@@ -178,10 +153,9 @@ class Journal:
     content: what was in it when it was opened.
     """
 
-    def __init__(self, path: Path, fd: int, content: Content) -> None:
-        self.path = path
+    def __init__(self, file: Appendable, content: Content) -> None:
         self.content = content
-        self._fd = fd
+        self._file = file
 
     @staticmethod
     def open(path: Path, definition: Mapping[str, Any], session: Mapping[str, Any], *, resume: bool) -> Journal:
@@ -191,39 +165,25 @@ class Journal:
         Raises InputError when there is a journal already, when it is of another definition or machine, or when
         another process writes it; HostError when it cannot be written.
         """
+        content = Content(definition, now())
+
+        def check() -> int:
+            nonlocal content
+            content = _checked(path, definition, session)
+            return content.whole_bytes
+
         with ExitStack() as undo:
-            fd = _open(path)
-            undo.callback(os.close, fd)
-            _lock(fd, path)
-            size = os.fstat(fd).st_size
-            if size and not resume:
-                raise InputError(
-                    f"there is a campaign in {path} already",
-                    hint="go on with it (--continue), or name another place with --output",
-                )
-            journal = Journal(path, fd, _checked(path, definition, session) if size else Content(definition, now()))
-            os.ftruncate(fd, journal.content.whole_bytes)
-            if not journal.content.whole_bytes:
-                journal.append(
-                    {"entry": "campaign", "schema": SCHEMA, "definition": definition, "at": journal.content.at}
-                )
-            journal.append({"entry": "session", "at": now(), **session})
-            _sync_folder(path.parent)
+            file = undo.enter_context(Appendable.open(path, KIND, resume=resume, check=check))
+            if file.is_new:
+                file.append({"entry": "campaign", "schema": SCHEMA, "definition": definition, "at": content.at})
+            file.append({"entry": "session", "at": now(), **session})
+            file.settle()
             undo.pop_all()
-            return journal
+            return Journal(file, content)
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Add a line, and see that it is on the disk; HostError, with the journal as it was, when it cannot be."""
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        start = os.lseek(self._fd, 0, os.SEEK_END)
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._fd, line[written:])
-            os.fsync(self._fd)
-        except OSError as error:
-            os.ftruncate(self._fd, start)
-            raise _unwritable(self.path, error) from error
+        """Add a line; see Appendable."""
+        self._file.append(entry)
 
     def __enter__(self) -> Self:
         return self
@@ -231,55 +191,17 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        self._file.close()
 
 
 def _checked(path: Path, definition: Mapping[str, Any], session: Mapping[str, Any]) -> Content:
-    """What the journal holds, if this definition and session may go on with it.  A torn first line is none."""
-    if b"\n" not in path.read_bytes():
-        return Content(definition, now())
+    """What the journal holds, if this definition and session may go on with it."""
     content = read_journal(path)
     found = differences(content.definition, definition)
     for old in content.sessions[-1:]:
         found += disagreements(session_of(old), session_of(session), content.measured_backends())
     require_agreement(str(path), found)
     return content
-
-
-def _open(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise InputError(
-            f"cannot write the journal {path}: {error.strerror}", hint="name another place with --output"
-        ) from error
-
-
-def _lock(fd: int, path: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"another process is measuring into {path}", hint="wait for it, or name another place with --output"
-        ) from error
-
-
-def _unwritable(path: Path, error: OSError) -> HostError:
-    what = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
-    return HostError(
-        f"cannot write to the journal {path}: {what}",
-        hint="what was measured so far is kept: make room, then go on with --continue",
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    """See that the file's name is on the disk, too."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def values_of(measurements: Sequence[Measurement], name: str) -> list[float]:

@@ -21,11 +21,14 @@ class RetryPolicy:
 
     max_attempts: attempts before the terminal counts as failed.
     keeps_slot: a terminal that waits for its next attempt keeps its slot; otherwise it queues again, at the end.
+    partitioned: each slot has its own part of the list, every so-manieth terminal of it, as threads that divide the
+        list among them would; otherwise a free slot takes the list's next terminal.  Needs keeps_slot.
     """
 
     interval_ns: int
     max_attempts: int
     keeps_slot: bool
+    partitioned: bool = False
 
 
 class Retriever:
@@ -42,7 +45,8 @@ class Retriever:
         self.left = total
         self._retry = retry
         self._free_slots = concurrency
-        self._fresh = deque(range(total))
+        self._stride = concurrency if retry.partitioned else total
+        self._fresh = deque(range(min(self._stride, total)))
         self._waiting: list[tuple[int, int, int]] = []  # (due, order, index), a heap
         self._order = 0
 
@@ -110,3 +114,5 @@ class Retriever:
         self.reason[index] = reason
         self.left -= 1
         self._free_slots += 1
+        if index + self._stride < len(self.outcome):
+            self._fresh.append(index + self._stride)

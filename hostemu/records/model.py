@@ -59,12 +59,28 @@ REFUSAL = np.dtype([("program", "S32"), ("reason", "u1"), ("count", "<i8")])
 PROGRESS = np.dtype([("t_ns", "<i8"), ("retrieved", "<i8"), ("failed", "<i8")])
 """How many terminals the center had accounted for at a moment."""
 
+TALLY = np.dtype(
+    [
+        ("outcome", "u1"),
+        ("reason", "u1"),
+        ("terminals", "<i8"),
+        ("attempts", "<i8"),
+        ("attempts_max", "<u4"),
+    ]
+)
+"""Instead of rows, where terminals are too many: how many had this outcome and reason, and their attempts."""
+
+TIMES = np.dtype([("from_ns", "<i8"), ("below_ns", "<i8"), ("count", "<i8")])
+"""The same of retrieved_at_ns: how many lie in a class, from_ns ≤ value < below_ns; empty classes left out."""
+
 TABLES = {
     "terminals": TERMINAL,
     "lines": LINE_COUNTERS,
     "hosts": HOST,
     "refusals": REFUSAL,
     "progress": PROGRESS,
+    "tally": TALLY,
+    "times": TIMES,
 }
 
 
@@ -90,6 +106,8 @@ class RunRecord:
     hosts: Table = field(default_factory=lambda: np.zeros(0, TABLES["hosts"]))
     refusals: Table = field(default_factory=lambda: np.zeros(0, TABLES["refusals"]))
     progress: Table = field(default_factory=lambda: np.zeros(0, TABLES["progress"]))
+    tally: Table = field(default_factory=lambda: np.zeros(0, TABLES["tally"]))
+    times: Table = field(default_factory=lambda: np.zeros(0, TABLES["times"]))
     extra: dict[str, Any] = field(default_factory=dict)
 
 

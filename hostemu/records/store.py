@@ -29,6 +29,8 @@ _TEXTS = ("scenario_text", *_AS_JSON)
 _ENUMS = {"outcome": Outcome, "reason": Reason}
 _UNITS = {"_ns": "nanoseconds", "_s": "seconds", "_bytes": "bytes", "_frames": "frames"}
 _COMPRESS_ROWS = 1000
+_LATER = {"tally", "times"}
+"""Tables that the first files of this schema do not have."""
 
 _UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError)
 """What h5py and json raise over damaged files."""
@@ -145,7 +147,7 @@ def _unit(column: str) -> str:
     """The unit of a column, told from its name."""
     if column.startswith(("frames_", "bytes_")):
         return column.split("_")[0]
-    if column in ("attempts", "count", "retrieved", "failed"):
+    if column in ("attempts", "attempts_max", "count", "retrieved", "failed", "terminals"):
         return "1"
     return next((unit for suffix, unit in _UNITS.items() if column.endswith(suffix)), "")
 
@@ -210,6 +212,8 @@ def _load(file: h5py.File) -> RunRecord:
 
 
 def _read_table(file: h5py.File, name: str) -> Table:
+    if name in _LATER and name not in file:
+        return np.zeros(0, TABLES[name])
     stored, dtype = file[name][()], TABLES[name]
     if stored.dtype.names != dtype.names:
         raise ValueError(f"table {name} has columns {stored.dtype.names}")

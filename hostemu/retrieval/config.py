@@ -151,6 +151,8 @@ class IspConfig(Config):
         _require_at_least(1, connect_timeout_ns=self.connect_timeout_ns, answer_timeout_ns=self.answer_timeout_ns)
         require(self.retry.interval_ns >= 0, "retry.interval_ns", "at least 0", self.retry.interval_ns)
         require(self.retry.max_attempts >= 1, "retry.max_attempts", "at least 1", self.retry.max_attempts)
+        keeps = self.retry.keeps_slot or not self.retry.partitioned
+        require(keeps, "retry.partitioned", "false, where keeps_slot is false", self.retry.partitioned)
         for at, address in enumerate(self.source_addresses):
             _require_address(f"source_addresses[{at}]", address)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from hostemu.base.cache import whole_file
 from hostemu.base.errors import HostemuError, HostError, InputError, RunError
+from hostemu.fitting import models_of, save_models
 from hostemu.lab import call_in_lab
 from hostemu.lab.worker import as_json
 from hostemu.measure.block import Order
@@ -57,6 +58,8 @@ def run_campaign(
         places.blocks.rmdir()
     if not any(cell["measured"] for cell in summary["cells"]):
         raise RunError("nothing could be measured", found="; ".join(_reasons(summary)), log=places.journal)
+    if places.models is not None:
+        save_models(models_of(summary), places.models)
     if places.costs is not None:
         save_costs(costs_of(content.measurements, *session["backends"]), places.costs)
     return summary

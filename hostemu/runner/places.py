@@ -8,7 +8,8 @@ from pathlib import Path
 from hostemu.base.errors import InputError
 from hostemu.measure.definition import Campaign
 
-JOURNAL, SUMMARY, COSTS, BLOCKS = "campaign.jsonl", "campaign.json", "costs.toml", "blocks"
+JOURNAL, SUMMARY, BLOCKS = "campaign.jsonl", "campaign.json", "blocks"
+COSTS, MODELS = "costs.toml", "models.toml"
 FOLDER = Path("campaigns")
 """Of the folders of campaigns, unless the user names one."""
 
@@ -18,13 +19,15 @@ class Places:
     """Files of a campaign.
 
     blocks: a folder, by its absolute path, for the files of blocks; those of blocks that failed stay.
-    summary: None where there is room for a cost model only.  costs: the cost model, if the campaign measures one.
+    summary, models: None where there is room for a cost model only.
+    costs: the cost model, if the campaign measures one.
     """
 
     journal: Path
     blocks: Path
     summary: Path | None
     costs: Path | None
+    models: Path | None = None
 
 
 def places_for(campaign: Campaign, output: Path | None) -> Places:
@@ -40,4 +43,5 @@ def places_for(campaign: Campaign, output: Path | None) -> Places:
             )
         return Places(output.with_suffix(".jsonl"), output.with_suffix(".blocks").resolve(), None, output)
     costs = output / COSTS if measures_costs else None
-    return Places(output / JOURNAL, (output / BLOCKS).resolve(), output / SUMMARY, costs)
+    models = None if only_costs else output / MODELS
+    return Places(output / JOURNAL, (output / BLOCKS).resolve(), output / SUMMARY, costs, models)

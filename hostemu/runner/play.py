@@ -23,7 +23,7 @@ from hostemu.runner.backends import resolve_backend
 from hostemu.runner.fabric import check_wiring
 from hostemu.runner.layout import plan_layout
 from hostemu.scenario import Scenario
-from hostemu.sim import simulate
+from hostemu.sim import EngineName, choose_engine, simulate, simulate_fleet
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -114,9 +114,16 @@ def play_simulated(
     model: Path | None,
     trace: Path | None,
     on_event: OnEvent,
+    engine: EngineName = EngineName.AUTO,
 ) -> Result:
-    """Play the scenario in SimPy with the costs of `model` (none: computation takes no time)."""
+    """Play the scenario simulated, with the costs of `model` (none: computation takes no time).
+
+    InputError, before anything is made, when `engine` cannot play it.
+    """
     costs = NO_COSTS if model is None else load_costs(model)
+    scaled = scenario.scaled(time_scale)
+    choice = choose_engine(engine, scaled, costs, traced=trace is not None)
+    on_event({"phase": "engine", "done": 1, "total": 1, "note": f"{choice.name.value}: {choice.why}"})
     total = scenario.fleet.terminals
 
     def on_progress(_now_ns: int, retrieved: int, failed: int) -> None:
@@ -124,9 +131,12 @@ def play_simulated(
 
     folder = _run_folder(output, scenario, "simulated", time_scale)
     started_at = _now()
-    with ExitStack() as stack:
-        trace_file = None if trace is None else stack.enter_context(trace.open("w"))
-        record = simulate(scenario.scaled(time_scale), costs=costs, trace=trace_file, on_progress=on_progress)
+    if choice.name is EngineName.FLEET:
+        record = simulate_fleet(scaled, on_progress=on_progress)
+    else:
+        with ExitStack() as stack:
+            trace_file = None if trace is None else stack.enter_context(trace.open("w"))
+            record = simulate(scaled, costs=costs, trace=trace_file, on_progress=on_progress)
     record.scenario_text = scenario.to_toml()
     record.time_scale = time_scale
     record.started_at = started_at

@@ -37,7 +37,7 @@ def exchange_settings(scenario: Scenario) -> ExchangeSettings:
 def retry_policy(scenario: Scenario) -> RetryPolicy:
     """How often an ISP server tries again."""
     retry = scenario.retrieval.retry
-    return RetryPolicy(retry.interval_ns, retry.max_attempts, retry.keeps_slot)
+    return RetryPolicy(retry.interval_ns, retry.max_attempts, retry.keeps_slot, scenario.retrieval.partitioned)
 
 
 def secret(seed: int, name: str) -> bytes:

@@ -78,6 +78,8 @@ class Retrieval(Settings):
     """How the information is fetched.
 
     list_size: terminals per ISP server program.  concurrency: terminals that a program is in contact with at a time.
+    partitioned: each of these contacts has its own part of the list, fixed beforehand, as threads that divide it
+        among them would; otherwise whichever is free takes the list's next terminal.
     answer_timeout_ns: for the whole exchange after the connection stands.  deadline_ns: for the whole run.
     """
 
@@ -85,6 +87,7 @@ class Retrieval(Settings):
     authentication: Literal["xor", "hmac-sha256"] = "hmac-sha256"
     list_size: Count
     concurrency: Count
+    partitioned: bool = False
     connect_timeout_ns: PositiveDuration = Field(default=1 * NS_PER_S, alias="connect_timeout")
     answer_timeout_ns: PositiveDuration = Field(default=2 * NS_PER_S, alias="answer_timeout")
     info_bytes: InfoSize = Field(default=200, alias="info")
@@ -96,6 +99,8 @@ class Retrieval(Settings):
         if self.concurrency > self.list_size:
             expected = f"at most list_size = {self.list_size}"
             raise inconsistent(("concurrency",), expected, str(self.concurrency))
+        if self.partitioned and not self.retry.keeps_slot:
+            raise inconsistent(("partitioned",), "false, where retry.keeps_slot is false", "true")
         return self
 
 

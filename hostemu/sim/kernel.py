@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hostemu.protocol.reasons import Reason
 from hostemu.sim.clock import Clock
+from hostemu.sim.cpu import Thread
 from hostemu.sim.network import Body, Host, Network, Packet
 from hostemu.sim.packets import ACK, RST, SYN, Datagram, PortUnreachable, Segment
 from hostemu.sim.tcp import Owner, TcpConnection
@@ -35,13 +36,18 @@ class Service(Protocol):
 
 
 class Kernel:
-    """sockets: connections and UDP sockets by flow number."""
+    """sockets: connections and UDP sockets by flow number.
+
+    thread, refusal_cost_ns: whose CPU time it costs to answer for what is not there, and how much.
+    """
 
     def __init__(self, clock: Clock, network: Network, host: Host, flows: count[int]) -> None:
         self.clock = clock
         self.host = host
         self.sockets: dict[int, TcpConnection | UdpSocket] = {}
         self.service: Service | None = None
+        self.thread: Thread | None = None
+        self.refusal_cost_ns = 0
         self._network = network
         self._flows = flows
         host.receive = self._receive
@@ -96,7 +102,13 @@ class Kernel:
 
     def _reset(self, source: Host, segment: Segment) -> None:
         """RFC 9293, 3.10.7.1: a segment for a connection that does not exist is answered with a reset."""
-        self.transmit(source, Segment(segment.flow, RST | ACK, segment.acknowledgement, is_stray=True))
+        self._refuse(source, Segment(segment.flow, RST | ACK, segment.acknowledgement, is_stray=True))
+
+    def _refuse(self, source: Host, body: Body) -> None:
+        if self.thread is None or not self.refusal_cost_ns:
+            self.transmit(source, body)
+        else:
+            self.thread.do(self.refusal_cost_ns, self.transmit, source, body)
 
     def _receive_datagram(self, source: Host, datagram: Datagram) -> None:
         if datagram.terminal is None:
@@ -108,7 +120,7 @@ class Kernel:
         if datagram.terminal is not None and self.service is not None:
             port = self.service.port(datagram.terminal, 0)
         if port is Port.CLOSED:
-            self.transmit(source, PortUnreachable(datagram))
+            self._refuse(source, PortUnreachable(datagram))
         elif port is Port.OPEN and self.service is not None:
             self.service.received_from(source, datagram)
 

@@ -41,12 +41,19 @@ class Host:
 
 
 class Network:
-    """The router, with a line to every host.  thread, frame_cost_ns: who forwards a frame, and its CPU time."""
+    """The router, with a line to every host.
 
-    def __init__(self, clock: Clock, thread: Thread, frame_cost_ns: int) -> None:
+    thread, frame_cost_ns: who forwards a frame, and its CPU time.
+    queue_frames: how many can wait for that; 0: no limit.  dropped: frames that found no room.
+    """
+
+    def __init__(self, clock: Clock, thread: Thread, frame_cost_ns: int, queue_frames: int = 0) -> None:
+        self.dropped = 0
         self._clock = clock
         self._thread = thread
         self._frame_cost_ns = frame_cost_ns
+        self._queue_frames = queue_frames
+        self._waiting = 0
 
     def send(self, source: Host, target: Host, body: Body) -> None:
         """Offer a packet to its sender's line."""
@@ -61,10 +68,19 @@ class Network:
 
     def _at_router(self, packet: Packet) -> None:
         packet.source.up.deliver(packet.wire_bytes)
-        if self._frame_cost_ns:
-            self._thread.do(self._frame_cost_ns, self._forward, packet)
-        else:
+        if not self._frame_cost_ns:
             self._forward(packet)
+        elif self._queue_frames and self._waiting >= self._queue_frames:
+            self.dropped += 1
+            if self._clock.is_traced:
+                self._clock.note("router", f"{packet.body.describe()} {packet.wire_bytes} B no room")
+        else:
+            self._waiting += 1
+            self._thread.do(self._frame_cost_ns, self._forward_next, packet)
+
+    def _forward_next(self, packet: Packet) -> None:
+        self._waiting -= 1
+        self._forward(packet)
 
     def _forward(self, packet: Packet) -> None:
         target = packet.target

@@ -98,6 +98,7 @@ def _extra(world: World, costs: Costs) -> dict[str, Any]:
         "attempts_by_reason": attempts,
         "costs": asdict(costs),
         "router_cpu_s": world.threads["router"].busy_ns / 1e9,
+        "router_dropped": world.router_dropped,
         "queue_entries": world.clock.calls,
         "simpy": simpy.__version__,
     }

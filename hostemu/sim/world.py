@@ -62,7 +62,7 @@ class World:
         self.threads: dict[str, Thread] = {}
         self._costs = costs
         self._cores = None if costs.is_free else Resource(self.clock.env, capacity=costs.cores)
-        self._network = Network(self.clock, self._thread("router"), costs.router_frame_ns)
+        self._network = Network(self.clock, self._thread("router"), costs.router_frame_ns, costs.router_queue_frames)
         self._flows = count(1)
         lines = scenario.lines
         center_kernel = self._kernel(Host("center", "center", lines.center.up.spec(), lines.center.down.spec(), seed))
@@ -77,6 +77,11 @@ class World:
         """Let time pass until every terminal is accounted for; the deadline sees to it that this comes."""
         self.center.start(self.isp.kernel.host, len(self.isp.programs))
         self.clock.env.run(until=self.center.finished)
+
+    @property
+    def router_dropped(self) -> int:
+        """Frames that found no room in front of the router."""
+        return self._network.dropped
 
     def lines(self) -> Iterator[tuple[str, str, Line]]:
         """(name, direction, line) of every line; forward is towards the router."""

@@ -41,6 +41,8 @@ def any_costs(draw: st.DrawFn) -> Costs:
         center_report_ns=report,
         router_frame_ns=frame,
         cores=draw(st.integers(1, 4096)),
+        terminal_refused_ns=draw(figures),
+        router_queue_frames=draw(figures),
         source=draw(texts),
         extras=draw(facts),
         provenance=draw(st.none() | st.just(provenance)),
@@ -57,6 +59,8 @@ def test_what_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, costs
 def test_no_costs_are_free_and_any_figure_is_not() -> None:
     assert NO_COSTS.is_free
     assert not Costs(router_frame_ns=1).is_free
+    assert not Costs(terminal_refused_ns=1).is_free
+    assert Costs(router_queue_frames=1).is_free
 
 
 def test_a_file_may_leave_its_provenance_out(tmp_path: Path) -> None:
@@ -77,6 +81,7 @@ def test_a_file_may_leave_its_provenance_out(tmp_path: Path) -> None:
         ("cores = 2", "", "missing: cores"),
         ("cores = 2", "cores = 2\ncolour = 3", "unknown: colour"),
         ("router_frame = 15000", "", "missing: router_frame"),
+        ("cores = 2", "cores = 2\nrouter_queue_frames = -1", "router_queue_frames"),
         ("router_frame = 15000", "router_frame = 1.5", "cost_ns.router_frame"),
         ("router_frame = 15000", "router_frame = -1", "-1"),
         ("router_frame = 15000", "router_frame = 15000\n[extras]\na = []", "extras.a"),

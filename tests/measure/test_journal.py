@@ -235,7 +235,7 @@ def test_a_full_disk_is_named_and_leaves_whole_lines(tmp_path: Path) -> None:
         out, error = process.communicate(timeout=60)
     assert process.returncode == 1
     assert HostError.__name__ in error
-    assert "what was measured so far is kept" in error
+    assert "what was finished so far is kept" in error
     count = len(out.split())
     assert count > 0
     assert path.read_bytes().endswith(b"\n")

@@ -226,3 +226,33 @@ def test_an_empty_list_is_done_at_once(keeps_slot: bool) -> None:
 
 def test_permanent_reasons_are_about_identity() -> None:
     assert frozenset({Reason.WRONG_KEY, Reason.UNKNOWN_DEVICE}) == PERMANENT
+
+
+@given(
+    total=st.integers(0, 20),
+    slots=st.integers(1, 6),
+    attempts=st.integers(1, 3),
+    picks=st.lists(st.tuples(st.integers(0, 100), st.booleans()), max_size=100),
+)
+def test_a_slot_with_a_part_of_its_own_works_through_it_in_order(
+    total: int, slots: int, attempts: int, picks: list[tuple[int, bool]]
+) -> None:
+    retry = RetryPolicy(interval_ns=5, max_attempts=attempts, keeps_slot=True, partitioned=True)
+    retriever, now_ns = Retriever(total, slots, retry), 0
+    contact = retriever.wake(0)
+    assert contact == list(range(min(slots, total)))
+    seen = list(contact)
+    for pick, is_well in picks + [(0, True)] * (total * attempts):
+        if not contact:
+            if retriever.next_wake_ns is None:
+                break
+            now_ns = retriever.next_wake_ns
+            contact = retriever.wake(now_ns)
+        index = contact.pop(pick % len(contact))
+        started = retriever.succeeded(index, now_ns) if is_well else retriever.failed(index, Reason.REFUSED, now_ns)
+        done = retriever.outcome[index] is not Outcome.PENDING
+        assert started == ([index + slots] if done and index + slots < total else [])
+        seen += started
+        contact += started
+    assert retriever.left == 0
+    assert sorted(seen) == list(range(total))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hostemu.protocol.reasons import Outcome, Reason
-from hostemu.records import HOST, LINE_COUNTERS, PROGRESS, REFUSAL, TERMINAL, RunRecord
+from hostemu.records import HOST, LINE_COUNTERS, PROGRESS, REFUSAL, TALLY, TERMINAL, TIMES, RunRecord
 
 names = st.text(st.characters(min_codepoint=48, max_codepoint=122), max_size=8).map(str.encode)
 counts = st.integers(0, 2**62)
@@ -21,6 +21,8 @@ _VALUES = {
     HOST: (names, names, floats, *[counts] * 5),
     REFUSAL: (names, reasons, counts),
     PROGRESS: (counts, counts, counts),
+    TALLY: (outcomes, reasons, counts, counts, st.integers(0, 2**32 - 1)),
+    TIMES: (counts, counts, counts),
 }
 
 
@@ -50,6 +52,8 @@ records = st.builds(
     hosts=tables(HOST),
     refusals=tables(REFUSAL),
     progress=tables(PROGRESS),
+    tally=tables(TALLY),
+    times=tables(TIMES),
     extra=st.dictionaries(plain, st.lists(st.integers(0, 9))),
 )
 

@@ -210,3 +210,11 @@ def test_a_folder_is_no_scenario(tmp_path: Path) -> None:
 def test_a_time_scale_that_is_none_is_bad_input(factor: float) -> None:
     with pytest.raises(InputError, match="time scale"):
         load_scenario("smoke", time_scale=factor)
+
+
+def test_a_partitioned_list_needs_slots_that_are_kept() -> None:
+    overrides = ["retrieval.partitioned=true", "retrieval.retry.keeps_slot=false"]
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario("thesis-uml", overrides)
+    assert "retrieval.partitioned" in str(caught.value)
+    assert load_scenario("thesis-uml", overrides[:1]).retrieval.partitioned is True

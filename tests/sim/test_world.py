@@ -85,6 +85,34 @@ def test_losses_are_made_good_by_sending_again(transport: str) -> None:
     _check_counters(world)
 
 
+def test_a_router_that_is_too_slow_for_its_load_makes_terminals_fail() -> None:
+    """Nobody puts a failure rate in: frames find no room, SYN segments time out, attempts run out."""
+    changes = {
+        "fleet": {"terminals": 200, "terminals_per_guest": 100},
+        "power": {"on": "5 s", "off": {"min": "5 s", "max": "10 s"}, "phase": "random"},
+        "retrieval.concurrency": 200,
+        "retrieval.retry": {"interval": "2 s", "max_attempts": 8, "keeps_slot": True},
+    }
+    quick, slow = (
+        play(changes, Costs(router_frame_ns=ns, router_queue_frames=40, cores=4)) for ns in (10_000, 10**7)
+    )
+    assert quick.center.failed == 0
+    assert slow.center.failed > 10
+    assert slow.router_dropped > 500
+    assert {reason for outcome, reason, _ in ends(slow).values() if outcome is Outcome.FAILED} <= {
+        Reason.SILENT,
+        Reason.TIMEOUT,
+        Reason.REFUSED,
+    }
+    _check_counters(slow)
+
+
+def test_a_guest_takes_its_time_to_refuse() -> None:
+    changes = {"power.phase": "off", "power.off": {"min": "300 s", "max": "300 s"}, "retrieval.retry.max_attempts": 1}
+    quick, slow = (play(changes, Costs(terminal_refused_ns=ns)) for ns in (0, 3_000_000))
+    assert slow.center.accounts[1].report.exchange_ns - quick.center.accounts[1].report.exchange_ns == 3_000_000
+
+
 def test_a_full_queue_drops_and_everything_is_retrieved_nevertheless() -> None:
     changes = {
         "fleet": {"terminals": 40, "terminals_per_guest": 40},

@@ -91,6 +91,86 @@ def test_simulating_gives_a_record_and_json(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("record.h5"))) == 1
 
 
+def test_a_large_fleet_is_played_by_the_compiled_engine_which_says_so(tmp_path: Path) -> None:
+    done = hostemu("simulate", "thesis-uml", "--terminals", "1e5", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["engine"], result["terminals"], result["retrieved"]) == ("fleet", 100_000, 100_000)
+    assert "engine fleet: " in done.stderr
+
+
+def test_the_engine_that_plays_a_small_fleet_says_why(tmp_path: Path) -> None:
+    done = hostemu("simulate", "smoke", "--json", "-", cwd=tmp_path)
+    assert json.loads(done.stdout)["engine"] == "simpy"
+    assert "engine simpy: the compiled engine cannot play this: lines.isp has a rate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--engine", "fleet", "--set", "lines.isp.loss=0.1"),
+        ("--engine", "fleet", "--trace", "trace.txt"),
+        ("--terminals", "1.5"),
+        ("--terminals", "inf"),
+        ("--terminals", "2e9"),
+    ],
+)
+def test_a_fleet_that_cannot_be_simulated_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = hostemu("simulate", "thesis-uml", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "found" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fleet_is_sized(tmp_path: Path) -> None:
+    done = hostemu("size", "--terminals", "2e4", "--within", "120 s", "--seeds", "2", "--json", "-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["chosen"]["interval"]["high"] <= 120 < result["within_s"] + 1
+    assert 0 < result["chosen"]["concurrency"] < 1500
+    assert "bottleneck" in done.stderr
+    for wrong in (("--within", "120"), ("--within", "0 s"), ("--within", "99 h")):
+        assert hostemu("size", *wrong, cwd=tmp_path).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+SWEEP = ("simulate", "smoke", "--sweep", "concurrency=5,20", "--replications", "3")
+
+
+def test_a_sweep_shows_every_setting_and_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    whole = hostemu(*SWEEP, "--json", "whole.json", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    results = json.loads((tmp_path / "whole.json").read_text())
+    assert [result["settings"] for result in results] == [{"retrieval.concurrency": v} for v in ("5", "20")]
+    assert all(len(result["seeds"]) == 3 for result in results)
+    file = tmp_path / "sweeps" / "smoke" / "sweep.jsonl"
+    file.write_bytes(file.read_bytes()[:-10])
+    assert hostemu(*SWEEP, cwd=tmp_path).returncode == 2
+    again = hostemu(*SWEEP, "--continue", "--json", "-", cwd=tmp_path)
+    assert json.loads(again.stdout) == results
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--sweep", "concurency=1,2"), "concurency"),
+        (("--sweep", "concurrency=1,none"), "retrieval.concurrency"),
+        (("--replications", "2", "--trace", "t"), "trace"),
+        (("--continue",), "--sweep"),
+        (("--dask", "tcp://127.0.0.1:1"), "--sweep"),
+    ],
+)
+def test_a_sweep_that_is_none_is_refused_before_anything_is_made(
+    tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    done = hostemu("simulate", "smoke", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @needs_lab
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 @pytest.mark.parametrize("authentication", ["xor", "hmac-sha256"])
@@ -127,6 +207,22 @@ def test_an_overloaded_run_is_called_invalid(tmp_path: Path) -> None:
     assert result["verdict"] != "valid"
     assert done.returncode == 1
     assert "INVALID" in done.stderr
+
+
+@needs_lab
+def test_a_validation_plays_fits_and_predicts(tmp_path: Path) -> None:
+    arguments = ("smoke", "--fit", "10,20", "--predict", "40", "--seeds", "1", "--predictions", "3")
+    done = hostemu("validate", *arguments, "--json", "v.json", cwd=tmp_path)
+    if "invalid" in done.stdout + done.stderr:
+        pytest.skip(f"the machine was too busy for real runs: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    held_out, one_out = json.loads((tmp_path / "v.json").read_text())["tables"].values()
+    assert {row["terminals"] for row in held_out} == {40}
+    assert {row["terminals"] for row in one_out} == {10, 20, 40}
+    assert [row["error"] for row in held_out if row["quantity"] == "retrieved share"] == [0.0]
+    assert hostemu("validate", *arguments, cwd=tmp_path).returncode == 2
+    assert hostemu("validate", *arguments, "--continue", cwd=tmp_path).returncode == 0
+    assert hostemu("validate", "smoke", "--fit", "none", "--predict", "3", cwd=tmp_path).returncode == 2
 
 
 @needs_lab

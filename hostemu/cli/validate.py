@@ -1,0 +1,109 @@
+"""`hostemu validate`: fit on small real runs, predict larger ones, play those too, and tell the error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hostemu.base.errors import InputError
+from hostemu.cli.output import (
+    JsonOption,
+    ScaleOption,
+    ScenarioArgument,
+    SeedOption,
+    SetOption,
+    overrides,
+    progress_bar,
+    results_console,
+    write_json,
+)
+from hostemu.cli.progress import RunDisplay
+from hostemu.report.validation import as_markdown, as_table, results
+from hostemu.runner.validation import Plan, Trial, check_plan, fit_costs, predict, run_trials
+from hostemu.scenario import load_scenario
+
+FOLDER = Path("validations")
+
+
+def validate(
+    scenario: ScenarioArgument,
+    fit: Annotated[
+        str, typer.Option(metavar="N,N…", help="Numbers of terminals of the runs that costs are fitted to.")
+    ],
+    predicted: Annotated[
+        str, typer.Option("--predict", metavar="N,N…", help="Numbers of terminals that are predicted, then played.")
+    ],
+    backend: Annotated[str, typer.Option(help="What the real runs are played on.")] = "netns",
+    seeds: Annotated[int, typer.Option(min=1, help="Real runs of each number of terminals.")] = 3,
+    predictions: Annotated[int, typer.Option(min=1, help="Simulated runs of each number of terminals.")] = 10,
+    settings: SetOption = None,
+    seed: SeedOption = None,
+    time_scale: ScaleOption = 1.0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Folder of the runs, validations/SCENARIO by default."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--continue", help="Go on with the runs that are there.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print tables for a document.")] = False,
+    json: JsonOption = None,
+) -> None:
+    """Fit costs on small real runs, predict larger ones with the twin, play those for real, and tell the error.
+
+    Each number of terminals is also predicted from the runs of all the others.
+    """
+    base = load_scenario(scenario, overrides(settings, seed))
+    plan = Plan(
+        base, _numbers("--fit", fit), _numbers("--predict", predicted), backend, seeds, predictions, time_scale
+    )
+    check_plan(plan)
+    folder = output or FOLDER / base.name
+    with progress_bar(f"{base.name}: real runs on {backend}, into {folder}") as progress:
+        trials = run_trials(plan, folder, RunDisplay(progress), resume=resume)
+    with progress_bar(f"{base.name}: predictions") as progress:
+        display = RunDisplay(progress)
+        held_out = _predicted(plan, trials, dict.fromkeys(plan.predicted, plan.fitted), display)
+        sizes = sorted({*plan.fitted, *plan.predicted})
+        one_out = _predicted(plan, trials, {size: [o for o in sizes if o != size] for size in sizes}, display)
+    found = {
+        f"held out: fitted to {', '.join(map(str, plan.fitted))} terminals": held_out,
+        "one number of terminals left out": one_out,
+    }
+    invalid = [
+        f"{t.terminals} terminals, seed {t.seed}: {'; '.join(t.summary['verdict'])}" for t in trials if not t.is_valid
+    ]
+    write_json(json, {"scenario": base.name, "backend": backend, "tables": found, "invalid": invalid})
+    console = results_console(json)
+    for title, rows in found.items():
+        if markdown:
+            typer.echo(as_markdown(title, rows), err=console.stderr)
+        else:
+            console.print(as_table(title, rows))
+    for text in invalid:
+        console.print(f"left out, invalid: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _predicted(
+    plan: Plan, trials: Sequence[Trial], fitted_to: dict[int, Sequence[int]], display: RunDisplay
+) -> list[dict[str, Any]]:
+    """Each size predicted from the runs of others, beside what was measured."""
+    cores = len(os.sched_getaffinity(0))
+    predicted = {}
+    for size, others in fitted_to.items():
+        costs = fit_costs([t for t in trials if t.terminals in others], cores, f"runs of {others} terminals")
+        predicted[size] = predict(plan, size, costs, display)
+    measured = {size: [t.summary for t in trials if t.terminals == size and t.is_valid] for size in fitted_to}
+    return results(measured, predicted)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(sorted({int(float(part)) for part in text.split(",")}))
+    except (ValueError, OverflowError):
+        found = ()
+    if not found or found[0] < 1:
+        raise InputError(f"{option} names no numbers of terminals", expected="such as 400,800,1600", found=repr(text))
+    return found

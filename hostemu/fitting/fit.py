@@ -1,0 +1,155 @@
+"""Fitting a form to points: least squares of relative errors, intervals, residuals, and the range that they cover."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from hostemu.base.errors import InputError
+from hostemu.fitting.forms import FORMS, Form, Values
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, and from low to high with 95 % confidence; both are infinite where points do not tell."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Prediction(Interval):
+    """What a model says of one x.  is_extrapolated: x lies outside of what the model was fitted to."""
+
+    is_extrapolated: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A form with its coefficients.
+
+    coefficients: by name, with 95 % intervals.  covariance: of their values, in the form's order.
+    least, most: the range of x that was fitted.  n: points.
+    residuals: (y − model) / y of every point, in the order given.
+    """
+
+    form: Form
+    coefficients: dict[str, Interval]
+    covariance: npt.NDArray[np.float64]
+    least: float
+    most: float
+    n: int
+    residuals: tuple[float, ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The coefficients, in the form's order."""
+        return tuple(self.coefficients[item.name].value for item in self.form.coefficients)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the relative residuals; 0 where there are no more points than coefficients."""
+        freedom = self.n - len(self.coefficients)
+        return math.sqrt(math.fsum(r * r for r in self.residuals) / freedom) if freedom > 0 else 0.0
+
+    def at(self, x: float) -> Prediction:
+        """The mean of y at x, with the interval that follows from the coefficients' (delta method)."""
+        y = float(self.form.function(np.array([x]), *self.values)[0])
+        half = self._half_width(x)
+        return Prediction(y, y - half, y + half, not self.least <= x <= self.most)
+
+    def _half_width(self, x: float) -> float:
+        freedom = self.n - len(self.values)
+        if freedom <= 0:
+            return math.inf
+        slopes = np.array([self._slope(x, k) for k in range(len(self.values))])
+        return _student(freedom) * math.sqrt(max(float(slopes @ self.covariance @ slopes), 0.0))
+
+    def _slope(self, x: float, k: int) -> float:
+        """How y changes with coefficient k."""
+        step = max(abs(self.values[k]), 1e-12) * 1e-6
+        ends = []
+        for sign in (-1, 1):
+            values = list(self.values)
+            values[k] += sign * step
+            ends.append(float(self.form.function(np.array([x]), *values)[0]))
+        return (ends[1] - ends[0]) / (2 * step)
+
+
+def fit(form: str, x: Sequence[float], y: Sequence[float]) -> Fit:
+    """The form's coefficients for which the sum of squared relative errors is least.
+
+    Raises InputError for points that cannot be fitted: fewer than coefficients, or values that are not positive.
+    """
+    from scipy import optimize  # slow to import, and needed by few commands
+
+    shape = FORMS[form]
+    xs, ys = _checked(shape, x, y)
+    scale = _scales(shape, xs, ys)
+    guess = np.array(shape.guess(xs, ys)) / scale
+
+    def errors(scaled: Values) -> Values:
+        model: Values = shape.function(xs, *(scaled * scale))
+        return (model - ys) / ys
+
+    done = optimize.least_squares(errors, np.maximum(guess, 1e-9), bounds=(0.0, np.inf), x_scale="jac")
+    values = done.x * scale
+    freedom = len(xs) - len(values)
+    covariance = _covariance(done, scale, freedom)
+    half = _student(freedom) * np.sqrt(np.diag(covariance))
+    named = zip(shape.coefficients, values, half, strict=True)
+    coefficients = {c.name: Interval(float(v), float(v - h), float(v + h)) for c, v, h in named}
+    residuals = tuple(float(-r) for r in done.fun)
+    return Fit(shape, coefficients, covariance, float(xs.min()), float(xs.max()), len(xs), residuals)
+
+
+def _checked(form: Form, x: Sequence[float], y: Sequence[float]) -> tuple[Values, Values]:
+    xs, ys = np.asarray(x, float), np.asarray(y, float)
+    needed = len(form.coefficients)
+    if len(xs) != len(ys) or len(np.unique(xs)) < needed:
+        raise InputError(
+            f"too few points for a model of the form {form.name}",
+            expected=f"at least {needed} different x, and a y for each",
+            found=f"{len(np.unique(xs))} x, {len(ys)} y",
+            hint="measure at more sizes",
+        )
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all() and (xs > 0).all() and (ys > 0).all()):
+        raise InputError("points that no model can be fitted to", expected="positive numbers", found="others")
+    return xs, ys
+
+
+def _scales(form: Form, xs: Values, ys: Values) -> Values:
+    """The size that each coefficient has if it matters: fits begin with numbers around 1."""
+    x, y = float(np.median(xs)), float(np.median(ys))
+    return np.array([_scale(form, item.name, item.power_x, x, y) for item in form.coefficients])
+
+
+def _scale(form: Form, name: str, power_x: int, x: float, y: float) -> float:
+    if form.name == "service":
+        return x / y if name == "per_unit" else 1 / y
+    if name in ("contention", "crosstalk"):
+        return 1.0
+    return x if name == "knee" else y * x**power_x
+
+
+def _covariance(done: Any, scale: Values, freedom: int) -> npt.NDArray[np.float64]:
+    """Of the coefficients; infinite variances where points do not tell them apart or leave nothing over."""
+    size = len(scale)
+    if freedom <= 0:
+        return np.diag(np.full(size, np.inf)) if size > 1 else np.full((1, 1), np.inf)
+    variance = 2 * done.cost / freedom
+    inverse = np.linalg.pinv(done.jac.T @ done.jac)
+    return np.asarray(inverse * variance * np.outer(scale, scale), float)
+
+
+def _student(freedom: int) -> float:
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) if freedom > 0 else math.inf

@@ -1,0 +1,157 @@
+"""The forms that models have.  Each follows from what happens, so that its coefficients mean something.
+
+All of them take x > 0 and have coefficients that are not negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """name: in model files.  power_x: its unit is that of y times that of x to this power.  meaning: in words."""
+
+    name: str
+    power_x: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """y as a function of x and coefficients.
+
+    guess: coefficients to begin a fit with, from x and y.
+    """
+
+    name: str
+    formula: str
+    source: str
+    coefficients: tuple[Coefficient, ...]
+    function: Callable[..., Any]
+    guess: Callable[[Values, Values], tuple[float, ...]]
+
+
+def _constant(x: Values, each: float) -> Values:
+    return np.full_like(np.asarray(x, float), each)
+
+
+def _linear(x: Values, floor: float, slope: float) -> Values:
+    return floor + slope * np.asarray(x, float)
+
+
+def _knee(x: Values, floor: float, slope: float, knee: float) -> Values:
+    return floor + slope * np.minimum(x, knee)
+
+
+def _service(x: Values, per_unit: float, per_size: float) -> Values:
+    x = np.asarray(x, float)
+    return x / (per_unit + per_size * x)
+
+
+def _shared(x: Values, alone: float, contention: float) -> Values:
+    x = np.asarray(x, float)
+    return alone * x / (1 + contention * (x - 1))
+
+
+def _scalability(x: Values, alone: float, contention: float, crosstalk: float) -> Values:
+    x = np.asarray(x, float)
+    return alone * x / (1 + contention * (x - 1) + crosstalk * x * (x - 1))
+
+
+def _line_through(x: Values, y: Values) -> tuple[float, float]:
+    slope, floor = np.polyfit(x, y, 1) if len(np.unique(x)) > 1 else (0.0, float(np.mean(y)))
+    return max(float(floor), 0.0), max(float(slope), 0.0)
+
+
+def _guess_knee(x: Values, y: Values) -> tuple[float, float, float]:
+    return (*_line_through(x, y), float(np.median(x)))
+
+
+def _guess_service(x: Values, y: Values) -> tuple[float, float]:
+    return _line_through(x, x / y)
+
+
+def _guess_shared(x: Values, y: Values) -> tuple[float, float]:
+    at = int(np.argmin(x))
+    return float(y[at] / x[at]), 0.1
+
+
+def _guess_scalability(x: Values, y: Values) -> tuple[float, float, float]:
+    return (*_guess_shared(x, y), 1e-4)
+
+
+FORMS: dict[str, Form] = {
+    form.name: form
+    for form in (
+        Form(
+            "constant",
+            "y = each",
+            "",
+            (Coefficient("each", 0, "of every x"),),
+            _constant,
+            lambda x, y: (float(np.mean(y)),),
+        ),
+        Form(
+            "linear",
+            "y = floor + slope · x",
+            "",
+            (Coefficient("floor", 0, "without any x"), Coefficient("slope", -1, "per unit of x")),
+            _linear,
+            _line_through,
+        ),
+        Form(
+            "knee",
+            "y = floor + slope · min(x, knee)",
+            "",
+            (
+                Coefficient("floor", 0, "without any x"),
+                Coefficient("slope", -1, "per unit of x, up to the knee"),
+                Coefficient("knee", 1, "x from which on more of it changes nothing"),
+            ),
+            _knee,
+            _guess_knee,
+        ),
+        Form(
+            "service",
+            "y = x / (per_unit + per_size · x)",
+            "utilisation law: a server that is always busy takes per_unit + per_size · x for a unit of size x",
+            (
+                Coefficient("per_unit", -1, "time of a unit, whatever its size"),
+                Coefficient("per_size", 0, "time per unit of size"),
+            ),
+            _service,
+            _guess_service,
+        ),
+        Form(
+            "shared",
+            "y = alone · x / (1 + contention · (x − 1))",
+            "G. Amdahl, AFIPS 1967: a share `contention` of the work is done one at a time",
+            (
+                Coefficient("alone", -1, "what one reaches alone"),
+                Coefficient("contention", 0, "share of the work that all must queue for"),
+            ),
+            _shared,
+            _guess_shared,
+        ),
+        Form(
+            "scalability",
+            "y = alone · x / (1 + contention · (x − 1) + crosstalk · x · (x − 1))",
+            "N. Gunther, Guerrilla Capacity Planning, 2007: the Universal Scalability Law",
+            (
+                Coefficient("alone", -1, "what one reaches alone"),
+                Coefficient("contention", 0, "share of the work that all must queue for"),
+                Coefficient("crosstalk", 0, "share of the work that each causes for every other"),
+            ),
+            _scalability,
+            _guess_scalability,
+        ),
+    )
+}

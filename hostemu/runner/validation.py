@@ -1,0 +1,226 @@
+"""Validation: costs fitted to small real runs, larger runs predicted by the twin, and played for real to compare.
+
+Predictions use seeds of their own: what a real run of tomorrow will draw is not known either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hostemu import __version__
+from hostemu.base.appendable import Appendable, Entry, Kind, read_entries
+from hostemu.base.errors import InputError, RecordError, RunError
+from hostemu.measure.costs import Costs
+from hostemu.records import RunRecord, read_record, summary
+from hostemu.runner.play import play_real
+from hostemu.scenario import Scenario
+from hostemu.sim import simulate
+
+SCHEMA = 1
+KIND = Kind("validation", "validate")
+FILE = "validation.jsonl"
+NOT_KEPT = ("scenario_text", "host")
+FIRST_PREDICTED_SEED = 1_000_000
+"""Far from the seeds of real runs."""
+
+OnEvent = Callable[[dict[str, Any]], None]
+Summary = dict[str, Any]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """base: the scenario; its number of terminals does not matter.
+
+    fitted, predicted: numbers of terminals.  seeds: real runs of each.  predictions: simulated runs of each.
+    """
+
+    base: Scenario
+    fitted: tuple[int, ...]
+    predicted: tuple[int, ...]
+    backend: str
+    seeds: int
+    predictions: int
+    time_scale: float
+
+    def scenario(self, terminals: int, seed: int) -> Scenario:
+        """The scenario with so many terminals."""
+        fleet = self.base.fleet.model_copy(update={"terminals": terminals})
+        return self.base.model_copy(update={"fleet": fleet, "seed": seed})
+
+    def trials(self) -> list[tuple[int, int]]:
+        """(terminals, seed) of every real run: seed by seed, the smallest first."""
+        sizes = sorted({*self.fitted, *self.predicted})
+        return [(size, self.base.seed + n) for n in range(self.seeds) for size in sizes]
+
+    def header(self) -> Entry:
+        """The first line of the file: what must be the same when it is continued."""
+        return {
+            "entry": "validation",
+            "schema": SCHEMA,
+            "scenario_text": self.base.to_toml(),
+            "backend": self.backend,
+            "time_scale": self.time_scale,
+            "version": __version__,
+        }
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A real run.  actions: what its programs did, and what CPU time that took, by name."""
+
+    terminals: int
+    seed: int
+    summary: Summary
+    actions: Mapping[str, float]
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the machine kept up."""
+        return self.summary["verdict"] == "valid" and bool(self.summary["complete"])
+
+
+def check_plan(plan: Plan) -> None:
+    """InputError for a plan that predicts nothing, or what it was fitted to."""
+    both = sorted({*plan.fitted} & {*plan.predicted})
+    if not plan.fitted or not plan.predicted or both:
+        raise InputError(
+            "a validation needs runs to fit and others to predict",
+            expected="numbers of terminals for --fit, and others for --predict",
+            found=f"fit {list(plan.fitted)}, predict {list(plan.predicted)}",
+        )
+
+
+def run_trials(plan: Plan, folder: Path, on_event: OnEvent, *, resume: bool) -> list[Trial]:
+    """Play every real run that the folder's file does not have; returns all of the plan's.
+
+    InputError for a validation that is there already (without `resume`) or is another one.
+    """
+    check_plan(plan)
+    path, done = folder / FILE, {}
+
+    def check() -> int:
+        nonlocal done
+        header, done, whole_bytes = _read(path)
+        different = [key for key, value in plan.header().items() if header.get(key) != value]
+        if different:
+            raise InputError(
+                f"{path} is of another validation",
+                expected="the same scenario, backend, time scale and version",
+                found=f"another {', '.join(different)}",
+                hint="name another place with --output",
+            )
+        return whole_bytes
+
+    with Appendable.open(path, KIND, resume=resume, check=check) as file:
+        if file.is_new:
+            file.append(plan.header())
+            file.settle()
+        trials = plan.trials()
+        for number, (terminals, seed) in enumerate(trials):
+            note = f"{terminals} terminals, seed {seed}"
+            on_event({"phase": "validation", "done": number, "total": len(trials), "note": note})
+            if (terminals, seed) not in done:
+                trial = _play(plan, terminals, seed, folder)
+                file.append({"entry": "run", **trial.__dict__})
+                done[terminals, seed] = trial
+        on_event({"phase": "validation", "done": len(trials), "total": len(trials)})
+    return [done[trial] for trial in trials]
+
+
+def _play(plan: Plan, terminals: int, seed: int, folder: Path) -> Trial:
+    scenario = plan.scenario(terminals, seed)
+    result = play_real(scenario, plan.backend, folder / "runs", plan.time_scale, lambda _event: None)
+    kept = {name: value for name, value in result.summary.items() if name not in NOT_KEPT}
+    return Trial(terminals, seed, kept, actions_of(read_record(result.record)))
+
+
+def _read(path: Path) -> tuple[Entry, dict[tuple[int, int], Trial], int]:
+    entries, whole_bytes = read_entries(path, KIND)
+    if not entries or entries[0].get("entry") != "validation" or entries[0].get("schema") != SCHEMA:
+        expected = f'"entry": "validation", "schema": {SCHEMA}'
+        raise RecordError(f"{path} is no validation of a version that is understood", expected=expected)
+    done = {}
+    for number, entry in enumerate(entries[1:], start=2):
+        try:
+            trial = Trial(entry["terminals"], entry["seed"], entry["summary"], entry["actions"])
+        except KeyError as error:
+            raise RecordError(f"{path}, line {number} is incomplete", found=f"no {error}") from None
+        done[trial.terminals, trial.seed] = trial
+    return entries[0], done, whole_bytes
+
+
+# fitting
+
+
+def actions_of(record: RunRecord) -> dict[str, float]:
+    """What the programs of a real run did, and their CPU time in ns."""
+    programs: dict[str, dict[str, Any]] = record.extra["programs"]
+    isps = [result for name, result in programs.items() if name.startswith("isp")]
+    succeeded = sum(result["attempts_by_reason"].get("NONE", 0) for result in isps)
+    engine = record.extra["engine"]
+    return {
+        "exchanges": float(succeeded),
+        "refusals": float(sum(result["attempts"] for result in isps) - succeeded),
+        "reports": float(len(record.terminals)),
+        "frames": float(engine["frames_written"]),
+        "isp_cpu_ns": float(sum(result["cpu_ns"] for result in isps)),
+        "farm_cpu_ns": float(sum(r["cpu_ns"] for name, r in programs.items() if name.startswith("farm"))),
+        "center_cpu_ns": float(sum(r["cpu_ns"] for name, r in programs.items() if name.startswith("center"))),
+        "router_cpu_ns": float(engine["cpu_ns"]),
+    }
+
+
+def fit_costs(trials: Sequence[Trial], cores: int, source: str) -> Costs:
+    """The cost of each action, from runs in which several kinds of actions were mixed; least squares, not negative.
+
+    RunError when there is no valid run.
+    """
+    valid = [trial.actions for trial in trials if trial.is_valid]
+    if not valid:
+        raise RunError("there is no valid run to fit costs to", found=f"{len(trials)} runs, all of them invalid")
+    refused, exchange = _shares(valid, "isp_cpu_ns", ("refusals", "exchanges"))
+    (terminal,) = _shares(valid, "farm_cpu_ns", ("exchanges",))
+    (report,) = _shares(valid, "center_cpu_ns", ("reports",))
+    (frame,) = _shares(valid, "router_cpu_ns", ("frames",))
+    return Costs(
+        isp_refused_ns=round(refused),
+        isp_exchange_ns=max(round(exchange), round(refused)),
+        terminal_exchange_ns=round(terminal),
+        center_report_ns=round(report),
+        router_frame_ns=round(frame),
+        cores=cores,
+        source=source,
+    )
+
+
+def _shares(runs: Sequence[Mapping[str, float]], total: str, actions: Sequence[str]) -> Iterator[float]:
+    """What one of each of these actions takes of a total."""
+    from scipy import optimize  # slow to import, and needed by few commands
+
+    counts = np.array([[run[action] for action in actions] for run in runs])
+    totals = np.array([run[total] for run in runs])
+    weights = 1 / np.maximum(totals, 1.0)
+    found, _ = optimize.nnls(counts * weights[:, None], totals * weights)
+    yield from map(float, found)
+
+
+# prediction
+
+
+def predict(plan: Plan, terminals: int, costs: Costs, on_event: OnEvent) -> list[Summary]:
+    """The twin's runs of so many terminals."""
+    found = []
+    for number in range(plan.predictions):
+        note = f"{terminals} terminals, run {number + 1} of {plan.predictions}"
+        on_event({"phase": "prediction", "done": number, "total": plan.predictions, "note": note})
+        scenario = plan.scenario(terminals, FIRST_PREDICTED_SEED + number)
+        record = replace(simulate(scenario.scaled(plan.time_scale), costs=costs), time_scale=plan.time_scale)
+        found.append({name: value for name, value in summary(record).items() if name not in NOT_KEPT})
+    return found

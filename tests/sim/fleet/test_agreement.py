@@ -1,0 +1,111 @@
+"""The compiled engine against the SimPy engine, terminal by terminal, over generated scenarios."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostemu.measure.costs import NO_COSTS
+from hostemu.scenario import Scenario, load_scenario
+from hostemu.sim import simulate
+from hostemu.sim.fleet import obstacles, simulate_fleet
+from tests.sim.builders import scenario
+
+S = 10**9
+APART_NS = 20_000
+"""Frames of one moment follow each other by a nanosecond in SimPy; here they do not."""
+
+FEW = 40
+"""Reports of so many terminals at once are no more than TCP sends at once."""
+
+
+def odd(low_ns: int, high_ns: int) -> st.SearchStrategy[str]:
+    """A duration that is no round number: what happens at the very same moment has no order to agree on."""
+    return st.integers(low_ns, high_ns).map(lambda ns: f"{ns | 1} ns")
+
+
+@st.composite
+def fleets(draw: st.DrawFn, **fixed: Any) -> Scenario:
+    """Small fleets that the compiled engine plays."""
+    terminals = draw(st.integers(1, 120))
+    least_off_ns = draw(st.integers(3 * S, 40 * S))
+    changes: dict[str, Any] = {
+        "seed": draw(st.integers(0, 2**40)),
+        "fleet.terminals": terminals,
+        "fleet.terminals_per_guest": draw(st.integers(1, terminals)),
+        "power.on": draw(odd(S // 10, 20 * S)),
+        "power.off.min": f"{least_off_ns} ns",
+        "power.off.max": f"{least_off_ns + draw(st.integers(0, 30 * S))} ns",
+        "power.phase": draw(st.sampled_from(["random", "random", "on", "off"])),
+        "power.off_draw": draw(st.sampled_from(["per-terminal", "per-cycle"])),
+        "power.when_off": draw(st.sampled_from(["refuse", "silent"])),
+        "retrieval.list_size": draw(st.integers(1, 2 * terminals)),
+        "retrieval.concurrency": draw(st.integers(1, FEW)),
+        "retrieval.connect_timeout": draw(odd(S // 2, 8 * S)),
+        "retrieval.answer_timeout": draw(odd(S, 3 * S - 2)),
+        "retrieval.deadline": draw(odd(20 * S, 2000 * S)),
+        "retrieval.retry.interval": draw(odd(0, 5 * S)),
+        "retrieval.retry.max_attempts": draw(st.integers(1, 80)),
+        "retrieval.retry.keeps_slot": True,
+        "retrieval.partitioned": draw(st.booleans()),
+        "lines.center.delay": draw(odd(0, S // 10)),
+        "lines.isp.delay": draw(odd(0, S // 20)),
+        "lines.terminals.up.delay": draw(odd(0, S // 10)),
+        "lines.terminals.down.delay": draw(odd(0, S // 10)),
+    }
+    return scenario(changes | fixed)
+
+
+def assert_agree(plan: Scenario) -> None:
+    """Every terminal the same; times within APART_NS."""
+    assert obstacles(plan, NO_COSTS) == []
+    slow, fast = simulate(plan), simulate_fleet(plan, threads=1)
+    for name in ("device_id", "outcome", "reason", "attempts"):
+        np.testing.assert_array_equal(fast.terminals[name], slow.terminals[name], name)
+    for name in ("retrieved_at_ns", "exchange_ns"):
+        np.testing.assert_allclose(fast.terminals[name], slow.terminals[name], rtol=0, atol=APART_NS, err_msg=name)
+    assert abs(fast.makespan_ns - slow.makespan_ns) <= APART_NS
+    if fast.makespan_ns < plan.retrieval.deadline_ns:
+        assert fast.extra["attempts_by_reason"] == slow.extra["attempts_by_reason"]
+
+
+@given(fleets())
+@settings(max_examples=60, deadline=None)
+def test_every_terminal_has_the_same_story(plan: Scenario) -> None:
+    assert_agree(plan)
+
+
+@given(
+    fleets(
+        **{
+            "retrieval.retry.keeps_slot": False,
+            "retrieval.partitioned": False,
+            "retrieval.concurrency": FEW,
+            "retrieval.list_size": FEW,
+        }
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_terminals_that_queue_again_have_the_same_story_where_slots_are_plenty(plan: Scenario) -> None:
+    assert_agree(plan)
+
+
+@pytest.mark.parametrize("name", ["thesis-qemu", "thesis-uml"])
+def test_the_thesis_experiments(name: str) -> None:
+    assert_agree(load_scenario(name))
+
+
+@pytest.mark.parametrize("concurrency", [20, 100])
+def test_where_slots_are_scarce_terminals_that_queue_again_agree_in_sum(concurrency: int) -> None:
+    settings = ["retrieval.retry.keeps_slot=false", f"retrieval.concurrency={concurrency}", "fleet.terminals=1500"]
+    plan = load_scenario("thesis-uml", settings)
+    slow, fast = simulate(plan), simulate_fleet(plan)
+    assert fast.terminals["outcome"].tolist() == slow.terminals["outcome"].tolist()
+    assert fast.terminals["attempts"].mean() == pytest.approx(slow.terminals["attempts"].mean(), rel=0.02)
+    for share in (0.5, 0.9, 0.99):
+        times = [np.quantile(record.terminals["retrieved_at_ns"], share) for record in (fast, slow)]
+        assert times[0] == pytest.approx(times[1], rel=0.02)
