@@ -50,9 +50,10 @@ def _rows(terminals: int, measured: list[Summary], predicted: list[Summary]) -> 
 
 def _read(name: str, run: Summary) -> float | None:
     if name == "retrieved share":
-        return float(run["retrieved"]) / max(1, run["terminals"])
+        return float(run["retrieved"] / max(1, run["terminals"]))
     quantity: Quantity = next(item for item in QUANTITIES if item.name == name)
-    return quantity.read(run)
+    value: float | None = quantity.read(run)
+    return value
 
 
 def _compared(measured: Sequence[float], predicted: Sequence[float]) -> JSON:

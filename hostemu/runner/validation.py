@@ -103,7 +103,8 @@ def run_trials(plan: Plan, folder: Path, on_event: OnEvent, *, resume: bool) -> 
     InputError for a validation that is there already (without `resume`) or is another one.
     """
     check_plan(plan)
-    path, done = folder / FILE, {}
+    path = folder / FILE
+    done: dict[tuple[int, int], Trial] = {}
 
     def check() -> int:
         nonlocal done

@@ -91,7 +91,7 @@ def test_a_router_that_is_too_slow_for_its_load_makes_terminals_fail() -> None:
         "fleet": {"terminals": 200, "terminals_per_guest": 100},
         "power": {"on": "5 s", "off": {"min": "5 s", "max": "10 s"}, "phase": "random"},
         "retrieval.concurrency": 200,
-        "retrieval.retry": {"interval": "2 s", "max_attempts": 8, "keeps_slot": True},
+        "retrieval.retry": {"interval": "2 s", "max_attempts": 10, "keeps_slot": True},
     }
     quick, slow = (
         play(changes, Costs(router_frame_ns=ns, router_queue_frames=40, cores=4)) for ns in (10_000, 10**7)
@@ -103,6 +103,7 @@ def test_a_router_that_is_too_slow_for_its_load_makes_terminals_fail() -> None:
         Reason.SILENT,
         Reason.TIMEOUT,
         Reason.REFUSED,
+        Reason.RESET,
     }
     _check_counters(slow)
 
