@@ -74,7 +74,11 @@ def test_a_campaign_measures_what_it_can_and_tells_why_it_cannot_measure_the_res
     assert listener.progress[0] == (0, 3)
     assert listener.progress[-1] == (3, 3)
     assert all("left" in note for note in listener.notes)
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["campaign.json", "campaign.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "campaign.json",
+        "campaign.jsonl",
+        "models.toml",
+    ]
 
 
 @needs_lab
