@@ -128,7 +128,7 @@ def test_a_fleet_is_sized(tmp_path: Path) -> None:
     done = hostemu("size", "--terminals", "2e4", "--within", "120 s", "--seeds", "2", "--json", "-", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["chosen"]["interval"]["high"] <= 120 < result["within_s"] + 1
+    assert result["chosen"]["interval"]["high"] <= result["within_s"] == 120
     assert 0 < result["chosen"]["concurrency"] < 1500
     assert "bottleneck" in done.stderr
     for wrong in (("--within", "120"), ("--within", "0 s"), ("--within", "99 h")):
@@ -213,7 +213,7 @@ def test_an_overloaded_run_is_called_invalid(tmp_path: Path) -> None:
 def test_a_validation_plays_fits_and_predicts(tmp_path: Path) -> None:
     arguments = ("smoke", "--fit", "10,20", "--predict", "40", "--seeds", "1", "--predictions", "3")
     done = hostemu("validate", *arguments, "--json", "v.json", cwd=tmp_path)
-    if "invalid" in done.stdout + done.stderr:
+    if "no valid run to fit" in done.stderr or "left out, invalid" in done.stdout:
         pytest.skip(f"the machine was too busy for real runs: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
     held_out, one_out = json.loads((tmp_path / "v.json").read_text())["tables"].values()
