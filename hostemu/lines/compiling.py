@@ -5,14 +5,21 @@ A `compilable` one has one body for two worlds: plain Python here, machine code 
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numba
 import numpy as np
 from numba import njit
 from numba.extending import overload, register_jitable
 
 from hostemu.base import streams
+from hostemu.base.cache import cache_dir
+from hostemu.base.errors import HostError
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -28,8 +35,28 @@ def compilable(function: AnyFunction) -> AnyFunction:
 
 
 def compiled(function: AnyFunction) -> AnyFunction:
-    """The function in machine code, kept on the disk between runs; other threads run while it does."""
-    return cast(AnyFunction, njit(nogil=True, cache=True)(function))
+    """The function in machine code, kept in the user's cache between runs; other threads run while it does."""
+    folder = _code_folder(Path(inspect.getfile(function)).parent)
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = folder
+    try:
+        return cast(AnyFunction, njit(nogil=True, cache=bool(folder))(function))
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@cache
+def _code_folder(package: Path) -> str:
+    """Where machine code of a package is kept; "" where nothing can be.
+
+    Another folder for other sources: numba looks at a function's own file only, not at those of what it calls.
+    """
+    files = [*sorted(package.glob("*.py")), *sorted(Path(__file__).parent.glob("*.py")), Path(streams.__file__)]
+    digest = hashlib.blake2b(b"\0".join(path.read_bytes() for path in files), digest_size=8)
+    try:
+        return str(cache_dir("compiled", digest.hexdigest()))
+    except HostError:
+        return ""
 
 
 def _draw_uniform(key: Any, counter: Any) -> Callable[..., Any]:

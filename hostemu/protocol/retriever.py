@@ -14,6 +14,9 @@ from hostemu.protocol.reasons import Outcome, Reason
 PERMANENT = frozenset({Reason.WRONG_KEY, Reason.UNKNOWN_DEVICE})
 """Reasons that another attempt cannot mend."""
 
+NO_CONTACT = frozenset({Reason.REFUSED, Reason.SILENT, Reason.UNREACHABLE})
+"""Reasons for which there was no exchange that could have failed."""
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -23,12 +26,19 @@ class RetryPolicy:
     keeps_slot: a terminal that waits for its next attempt keeps its slot; otherwise it queues again, at the end.
     partitioned: each slot has its own part of the list, every so-manieth terminal of it, as threads that divide the
         list among them would; otherwise a free slot takes the list's next terminal.  Needs keeps_slot.
+    after_contact: an attempt that fails when the terminal has answered is repeated, too; otherwise it is the last.
     """
 
     interval_ns: int
     max_attempts: int
     keeps_slot: bool
     partitioned: bool = False
+    after_contact: bool = True
+
+    def is_final(self, reason: Reason, attempts: int) -> bool:
+        """Whether the terminal has failed for good once so many attempts have failed, the last for this reason."""
+        in_vain = reason in PERMANENT or not (self.after_contact or reason in NO_CONTACT)
+        return in_vain or attempts >= self.max_attempts
 
 
 class Retriever:
@@ -89,7 +99,7 @@ class Retriever:
 
     def failed(self, index: int, reason: Reason, now_ns: int) -> list[int]:
         """An attempt failed; `outcome[index]` then tells whether it was the last one."""
-        if reason in PERMANENT or self.attempts[index] >= self._retry.max_attempts:
+        if self._retry.is_final(reason, self.attempts[index]):
             self._finish(index, Outcome.FAILED, reason)
             return self.wake(now_ns)
         self.reason[index] = reason

@@ -37,7 +37,13 @@ def exchange_settings(scenario: Scenario) -> ExchangeSettings:
 def retry_policy(scenario: Scenario) -> RetryPolicy:
     """How often an ISP server tries again."""
     retry = scenario.retrieval.retry
-    return RetryPolicy(retry.interval_ns, retry.max_attempts, retry.keeps_slot, scenario.retrieval.partitioned)
+    return RetryPolicy(
+        retry.interval_ns,
+        retry.max_attempts,
+        retry.keeps_slot,
+        scenario.retrieval.partitioned,
+        after_contact=retry.after == "any",
+    )
 
 
 def secret(seed: int, name: str) -> bytes:

@@ -67,11 +67,14 @@ class Retry(Settings):
 
     interval_ns: from the end of the attempt to the next.  max_attempts: the first one included.
     keeps_slot: while it waits, the terminal keeps its place among the concurrent ones, else it queues again.
+    after: any failed attempt is repeated, or only one to which nobody answered (or a host, that the port is closed);
+        a terminal whose exchange breaks off has then failed.
     """
 
     interval_ns: Duration = Field(default=2 * NS_PER_S, alias="interval")
     max_attempts: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     keeps_slot: bool = True
+    after: Literal["any", "no-contact"] = "any"
 
 
 class Retrieval(Settings):

@@ -228,6 +228,17 @@ def test_permanent_reasons_are_about_identity() -> None:
     assert frozenset({Reason.WRONG_KEY, Reason.UNKNOWN_DEVICE}) == PERMANENT
 
 
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.NONE])
+def test_an_exchange_that_broke_is_not_repeated_where_only_vain_calls_are(reason: Reason) -> None:
+    retry = RetryPolicy(interval_ns=5, max_attempts=9, keeps_slot=True, after_contact=False)
+    retriever = Retriever(1, 1, retry)
+    assert retriever.wake(0) == [0]
+    retriever.failed(0, reason, 1)
+    is_repeated = reason in (Reason.REFUSED, Reason.SILENT, Reason.UNREACHABLE)
+    assert retriever.outcome == [Outcome.PENDING if is_repeated else Outcome.FAILED]
+    assert retriever.wake(6) == ([0] if is_repeated else [])
+
+
 @given(
     total=st.integers(0, 20),
     slots=st.integers(1, 6),

@@ -13,7 +13,7 @@ import numpy as np
 
 from hostemu.lines.compiling import compiled
 from hostemu.sim.fleet.rules import Rules
-from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, first_cycle
+from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, first_cycle, is_final
 
 
 @compiled
@@ -91,7 +91,7 @@ def _queue_again(rules: Rules, first: int, keys: Counts, begin_ns: int, table: T
         now_ns, _, place, reason, begun_ns = heapq.heappop(active)
         free += 1
         ended[reason] += 1
-        if reason != NONE and table[place].attempts < rules.max_attempts:
+        if reason != NONE and table[place].attempts < rules.max_attempts and not is_final(rules, reason):
             waiting[tail] = place
             due_ns[tail] = now_ns + rules.interval_ns
             tail = (tail + 1) % len(waiting)

@@ -25,6 +25,7 @@ class Rules(NamedTuple):
     calls: SYN segments of one attempt that can still be answered in time.
     keeps_slot: 1 when a terminal that waits for its next attempt keeps its slot, else 0.
     partitioned: 1 when every slot has its own part of the list, else 0.
+    after_contact: 1 when an attempt that failed after the terminal had answered is repeated, too, else 0.
     """
 
     off_key: int
@@ -44,6 +45,7 @@ class Rules(NamedTuple):
     max_attempts: int
     keeps_slot: int
     partitioned: int
+    after_contact: int
     concurrency: int
 
 
@@ -68,6 +70,7 @@ def rules_of(scenario: Scenario, seed: int) -> Rules:
         max_attempts=retrieval.retry.max_attempts,
         keeps_slot=int(retrieval.retry.keeps_slot),
         partitioned=int(retrieval.partitioned),
+        after_contact=int(retrieval.retry.after == "any"),
         concurrency=retrieval.concurrency,
     )
 

@@ -96,6 +96,12 @@ def exchange(rules: Rules, opens_ns: int, left_ns: int) -> tuple[int, int]:
 
 
 @compiled
+def is_final(rules: Rules, reason: int) -> bool:
+    """Whether an attempt that failed for this reason is not repeated, however many are left."""
+    return rules.after_contact == 0 and reason != REFUSED and reason != SILENT
+
+
+@compiled
 def contact(rules: Rules, index: int, key: int, begin_ns: int, ended: Counts) -> tuple[int, int, int, int, int]:
     """All attempts at a terminal that keeps its slot: (end, outcome, reason, attempts, length of the last one).
 
@@ -123,6 +129,6 @@ def contact(rules: Rules, index: int, key: int, begin_ns: int, ended: Counts) ->
         left -= 1
         if reason == NONE:
             return end_ns, RETRIEVED, NONE, rules.max_attempts - left, end_ns - at_ns
-        if left == 0:
-            return end_ns, FAILED, reason, rules.max_attempts, end_ns - at_ns
+        if left == 0 or is_final(rules, reason):
+            return end_ns, FAILED, reason, rules.max_attempts - left, end_ns - at_ns
         at_ns = end_ns + rules.interval_ns

@@ -51,6 +51,7 @@ def fleets(draw: st.DrawFn, **fixed: Any) -> Scenario:
         "retrieval.retry.interval": draw(odd(0, 5 * S)),
         "retrieval.retry.max_attempts": draw(st.integers(1, 80)),
         "retrieval.retry.keeps_slot": True,
+        "retrieval.retry.after": draw(st.sampled_from(["any", "no-contact"])),
         "retrieval.partitioned": draw(st.booleans()),
         "lines.center.delay": draw(odd(0, S // 10)),
         "lines.isp.delay": draw(odd(0, S // 20)),
