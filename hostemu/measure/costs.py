@@ -7,7 +7,7 @@ A cost file is TOML:
     source = "measured here"
     cores = 2
     router_queue_frames = 1000   # may be left out: no limit
-    [cost_ns]                # a figure per action; terminal_refused may be left out
+    [cost_ns]                # a figure per action; terminal_refused, guest_frame and guest_kib may be left out
     [samples]                # runs behind each figure
     [spread_ns]              # largest minus smallest of these runs
     [extras]                 # further numbers, for people
@@ -31,7 +31,7 @@ from hostemu.base.errors import InputError, RecordError
 SCHEMA = 1
 KIND = "costs"
 FIGURES = ("isp_refused", "isp_exchange", "terminal_exchange", "center_report", "router_frame")
-OPTIONAL = ("terminal_refused",)
+OPTIONAL = ("terminal_refused", "guest_frame", "guest_kib")
 """Figures that not every host has: on a network namespace the work of a guest's kernel is nobody's."""
 
 MAXIMUM_COST_NS = 10**12
@@ -86,6 +86,9 @@ class Costs:
     cores: cores that all programs share.
     terminal_refused_ns: guest of terminals, its kernel's refusal of a connection to a terminal that is off.
     router_queue_frames: frames that can wait for the router; one more is dropped.  0: no limit.
+    guest_frame_ns, guest_kib_ns: guests of terminals and of the center, for every frame that passes their NIC either
+        way, and for every 1024 bytes of it: of their kernel and virtualiser.  What is in terminal_exchange_ns and
+        center_report_ns already is not to be in these, too.
     Raises InputError for values that are no costs.
     """
 
@@ -97,6 +100,8 @@ class Costs:
     cores: int = 1
     terminal_refused_ns: int = 0
     router_queue_frames: int = 0
+    guest_frame_ns: int = 0
+    guest_kib_ns: int = 0
     source: str = "none: computation takes no time"
     extras: Mapping[str, Fact] = field(default_factory=dict)
     provenance: Provenance | None = None

@@ -65,7 +65,7 @@ class Farm:
         self._power = power_settings(plan.scenario)
         self._when_off = plan.port_when_off
         kernel.service = self
-        kernel.thread, kernel.refusal_cost_ns = thread, costs.terminal_refused_ns
+        kernel.charge(thread, costs)
 
     def port(self, terminal: int | None, port: int) -> Port:
         """The state of a terminal's port now; nothing else listens on this guest."""

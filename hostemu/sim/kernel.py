@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
+from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.protocol.reasons import Reason
 from hostemu.sim.clock import Clock
 from hostemu.sim.cpu import Thread
@@ -38,7 +40,7 @@ class Service(Protocol):
 class Kernel:
     """sockets: connections and UDP sockets by flow number.
 
-    thread, refusal_cost_ns: whose CPU time it costs to answer for what is not there, and how much.
+    cpu: of the guest, its kernel's and its program's; None where the kernel's work costs nothing.
     """
 
     def __init__(self, clock: Clock, network: Network, host: Host, flows: count[int]) -> None:
@@ -46,15 +48,33 @@ class Kernel:
         self.host = host
         self.sockets: dict[int, TcpConnection | UdpSocket] = {}
         self.service: Service | None = None
-        self.thread: Thread | None = None
-        self.refusal_cost_ns = 0
+        self._cpu: Thread | None = None
+        self._costs = NO_COSTS
         self._network = network
         self._flows = flows
         host.receive = self._receive
 
+    def charge(self, cpu: Thread, costs: Costs) -> None:
+        """Have a CPU do this kernel's work, at these costs."""
+        self._cpu, self._costs = cpu, costs
+        if costs.guest_frame_ns or costs.guest_kib_ns:
+            self.host.receive = self._take_in
+
     def transmit(self, target: Host, body: Body) -> None:
         """Send a packet."""
-        self._network.send(self.host, target, body)
+        self._spend(self._frame_cost_ns(body), self._network.send, self.host, target, body)
+
+    def _take_in(self, packet: Packet) -> None:
+        self._spend(self._frame_cost_ns(packet.body), self._receive, packet)
+
+    def _frame_cost_ns(self, body: Body) -> int:
+        return self._costs.guest_frame_ns + self._costs.guest_kib_ns * body.frame_bytes // 1024
+
+    def _spend(self, cost_ns: int, function: Callable[..., None], *arguments: Any) -> None:
+        if self._cpu is None or not cost_ns:
+            function(*arguments)
+        else:
+            self._cpu.do(cost_ns, function, *arguments)
 
     def connect(self, peer: Host, owner: Owner, *, terminal: int | None = None, port: int) -> TcpConnection:
         """Begin to open a connection."""
@@ -105,10 +125,7 @@ class Kernel:
         self._refuse(source, Segment(segment.flow, RST | ACK, segment.acknowledgement, is_stray=True))
 
     def _refuse(self, source: Host, body: Body) -> None:
-        if self.thread is None or not self.refusal_cost_ns:
-            self.transmit(source, body)
-        else:
-            self.thread.do(self.refusal_cost_ns, self.transmit, source, body)
+        self._spend(self._costs.terminal_refused_ns, self.transmit, source, body)
 
     def _receive_datagram(self, source: Host, datagram: Datagram) -> None:
         if datagram.terminal is None:

@@ -68,6 +68,8 @@ class World:
         center_kernel = self._kernel(Host("center", "center", lines.center.up.spec(), lines.center.down.spec(), seed))
         isp_kernel = self._kernel(Host("isp", "isp", lines.isp.up.spec(), lines.isp.down.spec(), seed))
         self.center = Center(self.plan, center_kernel, self._thread("center"), costs, on_progress)
+        if scenario.hosts.center == "guest":
+            center_kernel.charge(self.threads["center"], costs)
         self.isp = IspHost(isp_kernel)
         self.farms = [self._farm(guest) for guest in range(scenario.guests)]
         self.isp.programs += [self._isp_server(number) for number in range(scenario.isp_programs)]

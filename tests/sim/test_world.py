@@ -114,6 +114,39 @@ def test_a_guest_takes_its_time_to_refuse() -> None:
     assert slow.center.accounts[1].report.exchange_ns - quick.center.accounts[1].report.exchange_ns == 3_000_000
 
 
+def _all_on(costs: Costs, **changes: Any) -> World:
+    lots = {"power.phase": "on", "power.on": "900 s", "power.off": {"min": "1 s", "max": "1 s"}}
+    return play({"fleet": {"terminals": 40, "terminals_per_guest": 40}, **lots, **changes}, costs)
+
+
+def test_every_frame_takes_its_time_in_a_guest() -> None:
+    """Three frames come in before the information can go out, and three go out; ACKs may be in their way."""
+    changes = {"fleet.terminals": 1, "hosts.center": "host"}
+    quick, slow = (_all_on(Costs(guest_frame_ns=ns), **changes) for ns in (0, 1_000_000))
+    later_ns = slow.center.accounts[1].report.exchange_ns - quick.center.accounts[1].report.exchange_ns
+    assert 6_000_000 <= later_ns <= 9_000_000
+    frames = slow.hosts[2].rx_frames + slow.hosts[2].tx_frames
+    assert slow.threads["farm-0"].busy_ns == 1_000_000 * (frames - 1)  # the run was over before the last reset
+    assert slow.threads["center"].busy_ns == 0
+
+
+def test_a_guests_nic_carries_what_its_cpu_can() -> None:
+    changes = {"retrieval.info": "12 kB", "retrieval.answer_timeout": "100 s", "retrieval.concurrency": 25}
+    world = _all_on(Costs(guest_kib_ns=1_000_000, cores=4), **changes)
+    assert world.center.retrieved == 40
+    guest = world.hosts[2]
+    assert world.center.finished_at_ns >= guest.tx_bytes / 1024 * 1_000_000
+    assert world.threads["farm-0"].busy_ns == pytest.approx((guest.tx_bytes + guest.rx_bytes) / 1024 * 1e6, rel=0.01)
+    assert _all_on(NO_COSTS, **changes).center.finished_at_ns < world.center.finished_at_ns / 2
+
+
+def test_the_centers_guest_pays_for_its_frames_too() -> None:
+    world = _all_on(Costs(guest_frame_ns=10_000))
+    center = world.hosts[0]
+    frames = center.rx_frames + center.tx_frames
+    assert 10_000 * (frames - 3) <= world.threads["center"].busy_ns <= 10_000 * frames
+
+
 def test_a_full_queue_drops_and_everything_is_retrieved_nevertheless() -> None:
     changes = {
         "fleet": {"terminals": 40, "terminals_per_guest": 40},
