@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,9 +22,12 @@ from hostemu.cli.output import (
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
-from hostemu.report.validation import as_markdown, as_table, results
+from hostemu.report.compare import published_row
+from hostemu.report.published import thesis, throughput_bps
+from hostemu.report.validation import JSON, as_markdown, as_table, published_run, results
 from hostemu.runner.validation import Plan, Trial, check_plan, fit_costs, predict, run_trials
-from hostemu.scenario import load_scenario
+from hostemu.scenario import Scenario, load_scenario
+from hostemu.sim.thesis import thesis_costs
 
 FOLDER = Path("validations")
 
@@ -32,11 +35,16 @@ FOLDER = Path("validations")
 def validate(
     scenario: ScenarioArgument,
     fit: Annotated[
-        str, typer.Option(metavar="N,N…", help="Numbers of terminals of the runs that costs are fitted to.")
-    ],
+        str | None, typer.Option(metavar="N,N…", help="Numbers of terminals of the runs that costs are fitted to.")
+    ] = None,
     predicted: Annotated[
-        str, typer.Option("--predict", metavar="N,N…", help="Numbers of terminals that are predicted, then played.")
-    ],
+        str | None,
+        typer.Option("--predict", metavar="N,N…", help="Numbers of terminals that are predicted, then played."),
+    ] = None,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Predict the thesis' table 5 from its tables 1 to 4; nothing is played."),
+    ] = False,
     backend: Annotated[str, typer.Option(help="What the real runs are played on.")] = "netns",
     seeds: Annotated[int, typer.Option(min=1, help="Real runs of each number of terminals.")] = 3,
     predictions: Annotated[int, typer.Option(min=1, help="Simulated runs of each number of terminals.")] = 10,
@@ -56,6 +64,12 @@ def validate(
     Each number of terminals is also predicted from the runs of all the others.
     """
     base = load_scenario(scenario, overrides(settings, seed))
+    if published:
+        if fit or predicted:
+            raise InputError("--published needs no runs", expected="no --fit and no --predict", found="both kinds")
+        title = f"{base.name}: published, and predicted from tables 1 to 4"
+        _show({title: _published(base, predictions)}, base, "published", [], json, markdown=markdown)
+        return
     plan = Plan(
         base, _numbers("--fit", fit), _numbers("--predict", predicted), backend, seeds, predictions, time_scale
     )
@@ -75,9 +89,21 @@ def validate(
     invalid = [
         f"{t.terminals} terminals, seed {t.seed}: {'; '.join(t.summary['verdict'])}" for t in trials if not t.is_valid
     ]
-    write_json(json, {"scenario": base.name, "backend": backend, "tables": found, "invalid": invalid})
+    _show(found, base, backend, invalid, json, markdown=markdown)
+
+
+def _show(
+    tables: dict[str, list[JSON]],
+    base: Scenario,
+    backend: str,
+    invalid: list[str],
+    json: Path | None,
+    *,
+    markdown: bool,
+) -> None:
+    write_json(json, {"scenario": base.name, "backend": backend, "tables": tables, "invalid": invalid})
     console = results_console(json)
-    for title, rows in found.items():
+    for title, rows in tables.items():
         if markdown:
             typer.echo(as_markdown(title, rows), err=console.stderr)
         else:
@@ -86,9 +112,23 @@ def validate(
         console.print(f"left out, invalid: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _published(base: Scenario, predictions: int) -> list[JSON]:
+    """A row of the thesis' table 5, with its prediction; InputError for a scenario that it does not have."""
+    row = published_row(base.name)
+    if row is None:
+        expected = ", ".join(thesis()["table5"])
+        raise InputError(f"the thesis has published nothing of {base.name}", expected=expected, found=base.name)
+    iperf_bps = throughput_bps("iperf", row["row"].lower())
+    assert iperf_bps is not None  # table 1 has every backend of table 5
+    plan = Plan(base, (), (row["terminals"],), "published", 1, predictions, 1.0)
+    with progress_bar(f"{base.name}: predictions") as progress:
+        predicted = predict(plan, row["terminals"], thesis_costs(iperf_bps), RunDisplay(progress))
+    return results({row["terminals"]: [published_run(row)]}, {row["terminals"]: predicted})
+
+
 def _predicted(
     plan: Plan, trials: Sequence[Trial], fitted_to: dict[int, Sequence[int]], display: RunDisplay
-) -> list[dict[str, Any]]:
+) -> list[JSON]:
     """Each size predicted from the runs of others, beside what was measured."""
     cores = len(os.sched_getaffinity(0))
     predicted = {}
@@ -99,9 +139,9 @@ def _predicted(
     return results(measured, predicted)
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
+def _numbers(option: str, text: str | None) -> tuple[int, ...]:
     try:
-        found = tuple(sorted({int(float(part)) for part in text.split(",")}))
+        found = tuple(sorted({int(float(part)) for part in (text or "").split(",")}))
     except (ValueError, OverflowError):
         found = ()
     if not found or found[0] < 1:

@@ -17,6 +17,7 @@ JSON = dict[str, Any]
 CONFIDENCE = 0.95
 COMPARED = (
     "retrieved share",
+    "failed",
     "time, s",
     "time to retrieve, median, s",
     "time to retrieve, 99th percentile, s",
@@ -51,6 +52,8 @@ def _rows(terminals: int, measured: list[Summary], predicted: list[Summary]) -> 
 def _read(name: str, run: Summary) -> float | None:
     if name == "retrieved share":
         return float(run["retrieved"] / max(1, run["terminals"]))
+    if name == "failed":
+        return float(run["terminals"] - run["retrieved"])
     quantity: Quantity = next(item for item in QUANTITIES if item.name == name)
     value: float | None = quantity.read(run)
     return value
@@ -83,11 +86,20 @@ def _student(freedom: float) -> float:
     return float(stdtrit(min(freedom, 1e9), (1 + CONFIDENCE) / 2))
 
 
+def published_run(row: Mapping[str, Any]) -> Summary:
+    """A row of the thesis' table 5 as the summary of a run, as far as it goes."""
+    return {
+        "terminals": row["terminals"],
+        "retrieved": row["retrieved_at_most"],
+        "makespan_s": row["time_s"],
+    }
+
+
 HEADINGS = ("terminals", "", "measured", "predicted", "error", "covered")
 
 
 def _cells(row: JSON) -> list[str]:
-    digits = 4 if row["quantity"] == "retrieved share" else 2 if "attempts" in row["quantity"] else 1
+    digits = {"retrieved share": 4, "attempts per terminal": 2}.get(row["quantity"], 1)
     sides = [f"{row[side]['mean']:.{digits}f} (n={row[side]['n']})" for side in ("measured", "predicted")]
     half = "" if row["half_width_95"] is None else f" ± {row['half_width_95']:.2%}"
     error = "–" if row["error"] is None else f"{row['error']:+.2%}{half}"

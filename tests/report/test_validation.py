@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hostemu.report.validation import as_markdown, as_table, results
+from hostemu.report.validation import as_markdown, as_table, published_run, results
 
 
 def run(makespan_s: float, retrieved: int = 100) -> dict[str, Any]:
@@ -53,5 +53,16 @@ def test_what_nobody_measured_has_no_row() -> None:
 
 def test_tables_have_a_row_for_each_quantity() -> None:
     rows = results({100: [run(100), run(110)]}, {100: [run(104), run(106)]})
-    assert as_table("t", rows).row_count == len(rows) == 4
+    assert as_table("t", rows).row_count == len(rows) == 5
     assert "| 100 | time, s | 105.0 (n=2) | 105.0 (n=2) | +0.00% ± " in as_markdown("t", rows)
+
+
+def test_a_published_row_stands_for_a_single_run() -> None:
+    row = {"terminals": 100, "retrieved_at_most": 98, "time_s": 257}
+    rows = {
+        found["quantity"]: found for found in results({100: [published_run(row)]}, {100: [run(280.0), run(240.0)]})
+    }
+    assert rows.keys() == {"retrieved share", "failed", "time, s"}
+    assert rows["time, s"]["error"] == pytest.approx(3 / 257)
+    assert rows["failed"]["measured"]["mean"] == 2
+    assert rows["time, s"]["half_width_95"] is None

@@ -225,6 +225,28 @@ def test_a_validation_plays_fits_and_predicts(tmp_path: Path) -> None:
     assert hostemu("validate", "smoke", "--fit", "none", "--predict", "3", cwd=tmp_path).returncode == 2
 
 
+def test_validate_predicts_what_the_thesis_published(tmp_path: Path) -> None:
+    always_on = ["--set", "power.phase=on", "--set", "power.on=900 s"]  # quick, and far from what was published
+    done = hostemu(
+        "validate", "thesis-qemu", "--published", "--predictions", "2", *always_on, "--json", "v.json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (rows,) = json.loads((tmp_path / "v.json").read_text())["tables"].values()
+    (time,) = (row for row in rows if row["quantity"] == "time, s")
+    assert time["measured"]["mean"] == 257
+    assert time["error"] < -0.9
+    assert time["is_covered"] is False
+
+
+@pytest.mark.parametrize(
+    "arguments", [["smoke", "--published"], ["thesis-uml", "--published", "--fit", "3"], ["smoke"]]
+)
+def test_validate_says_what_it_needs(arguments: list[str], tmp_path: Path) -> None:
+    done = hostemu("validate", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expected" in done.stderr
+
+
 @needs_lab
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become an ordinary user")
 @pytest.mark.skipif(bool(unprivileged.impossible()), reason=unprivileged.impossible())
