@@ -163,6 +163,7 @@ def _measure(flow: Flow, settings: Routing, deadline: Deadline) -> Sample:
     first, began_s = flow.count(), time.monotonic()
     offered = flow.pour(settings.duration_ns / 1e9)
     forwarded, seconds = flow.count() - first, time.monotonic() - began_s
+    flow.rest(deadline)
     bursts = [_burst(flow, settings.burst_frames, deadline) for _ in range(settings.bursts)]
     raw = {"offered": offered, "forwarded": forwarded, "seconds": seconds, "bursts": bursts}
     return Sample(capacity(offered, forwarded, seconds) | queue(bursts, settings.burst_frames), raw)
@@ -170,7 +171,7 @@ def _measure(flow: Flow, settings: Routing, deadline: Deadline) -> Sample:
 
 def _burst(flow: Flow, frames: int, deadline: Deadline) -> tuple[int, int]:
     """Of a burst: how many got through, and how many of these were on their way when the last had been sent."""
-    before = flow.rest(deadline)
+    before = flow.count()
     flow.send(frames)
     passed = flow.count() - before
     through = flow.rest(deadline) - before

@@ -113,7 +113,6 @@ def _measure(members: Sequence[Member], host: HostEnd, load: Load, deadline: Dea
     values = {
         "sharing_bps": sum(rates),
         "sharing_least_bps": min(rates),
-        "sharing_most_bps": max(rates),
         "sharing_busy_cores": Window.between(before, after).busy * len(usable),
     }
     return Sample(values, {"guest_bps": rates, "seconds": seconds})

@@ -110,7 +110,8 @@ class Routing(Traffic):
     payload_bytes: of each datagram; of several sizes, each is a cell.
     wirings: "direct": the guest is the router, and its two NICs lead to the host.  "gine": the emulator's own router
         in its place; no guest has a part in that, hence it is measured once, with backend netns.
-    duration_ns: of the overload.  bursts, burst_frames: so many bursts of so many frames back to back.
+    duration_ns: of the overload.  bursts, burst_frames: so many bursts of so many frames back to back; they must be
+        many, since the router goes on working meanwhile.
     """
 
     VARIED = ("payload", "payload_bytes")
@@ -118,7 +119,7 @@ class Routing(Traffic):
 
     payload_bytes: Payload = Field(alias="payload")
     bursts: Annotated[int, Field(ge=1, le=1000)] = 5
-    burst_frames: Annotated[int, Field(alias="burst", ge=2, le=1_000_000)] = 4000
+    burst_frames: Annotated[int, Field(alias="burst", ge=2, le=1_000_000)] = 20_000
 
     def wirings_of(self, backend: str) -> tuple[str, ...]:
         """Those in which a guest has a part; the others for one backend only."""
