@@ -27,7 +27,7 @@ WITHOUT_GUESTS = frozenset({"iperf", "tbench", "packets"})
 START_S = 3.0
 """A guess, for the time that is left: a lab and a guest."""
 
-BURST_S = 0.4
+BURST_S = 0.6
 """A guess: a burst of frames, until a router is idle again."""
 
 SEARCH_STEPS = 12

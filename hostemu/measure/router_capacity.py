@@ -37,9 +37,6 @@ FORWARDING = {"net.ipv4.ip_forward": "1"}
 BATCH = 64
 """Datagrams between two looks at the clock."""
 
-SETTLE_S = 0.3
-"""From the beginning of an overload to what counts of it."""
-
 IDLE_S = 0.2
 """A router that forwards nothing for so long has nothing left."""
 
@@ -159,7 +156,7 @@ class Flow:
 
 
 def _measure(flow: Flow, settings: Routing, deadline: Deadline) -> Sample:
-    flow.pour(SETTLE_S)
+    flow.send(settings.burst_frames)  # from here on the queue is full
     first, began_s = flow.count(), time.monotonic()
     offered = flow.pour(settings.duration_ns / 1e9)
     forwarded, seconds = flow.count() - first, time.monotonic() - began_s

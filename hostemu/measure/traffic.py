@@ -118,8 +118,8 @@ class Routing(Traffic):
     IN_SECONDS = False
 
     payload_bytes: Payload = Field(alias="payload")
-    bursts: Annotated[int, Field(ge=1, le=1000)] = 5
-    burst_frames: Annotated[int, Field(alias="burst", ge=2, le=1_000_000)] = 20_000
+    bursts: Annotated[int, Field(ge=1, le=1000)] = 3
+    burst_frames: Annotated[int, Field(alias="burst", ge=2, le=1_000_000)] = 50_000
 
     def wirings_of(self, backend: str) -> tuple[str, ...]:
         """Those in which a guest has a part; the others for one backend only."""

@@ -33,7 +33,7 @@ THROUGHPUT = {
 PACKETS = {"repeats": 1, "timeout": "60 s", "memory": "64 MiB", "payload": 18, "rate": 20000, "duration": "1 s"}
 NOTHING = {"iperf": None, "memory": None, "guests": None, "boot": None, "costs": None}
 ROUTER = {**TRAFFIC, "repeats": 1, "duration": "200 ms", "payload": 18, "bursts": 1, "burst": 3000}
-SPARE_FRAMES = 10_000
+SPARE_FRAMES = 20_000
 """More than can wait in front of a router when counting begins."""
 
 NOISE_FRAMES = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hostemu.base.resources import data_dir
 from hostemu.measure.campaigns import SHELF, load_campaign
 from hostemu.measure.definition import FIGURES, Campaign, differences
 from hostemu.measure.traffic import Traffic
-from tests.measure.builders import campaign, document
+from tests.measure.builders import IPERF, campaign, document
 
 QUICK = (data_dir("calibration") / "thesis-quick.toml").read_text()
 TABLES = ("iperf", "tbench", "memory", "guests", "ease", "boot", "packets", "terminals")
@@ -149,6 +150,14 @@ def test_what_does_not_exist_is_named_with_the_shipped_ones() -> None:
 def test_a_complete_definition_reads_back_as_itself(name: str) -> None:
     made = load_campaign(name)
     assert Campaign.model_validate(made.document()) == made
+
+
+def test_lists_of_sizes_are_the_same_after_a_journal() -> None:
+    made = campaign(iperf={**IPERF, "clients": [1, 100]})
+    kept = json.loads(json.dumps(made.document()))
+    assert kept["iperf"]["clients"] == [1, 100]
+    assert differences(kept, made.document()) == []
+    assert differences(kept, campaign().document()) == ["iperf.clients: [1, 100], now 100"]
 
 
 def test_differences_name_keys_and_both_values() -> None:
