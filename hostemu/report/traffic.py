@@ -13,51 +13,28 @@ from hostemu.report.table_data import TableData, measured_cell
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure's quantity by one of its settings.
-
-    heading: of a column, with the value in it.  is_for_several: shown only where there is more than one value.
-    """
+    """A figure's quantity by one of its settings.  is_for_several: shown only where that has more than one value."""
 
     title: str
     figure: str
     quantity: str
     setting: str
-    heading: str
     is_for_several: bool = False
     note: str = ""
 
 
-BYTES, CLIENTS, GUESTS = "{} bytes", "{} clients", "{} guests"
+IPERF_CLIENTS = "clients of iperf in every guest, the server on the host"
+FORWARDING = "direct: the guest is the router; gine: the emulator; ≥: no more was offered, and next to none was lost"
+WHOLE_BURST = "≥: the longest burst that was tried got through whole"
 SPREADS = (
-    Spread("Throughput by iperf", "iperf", "iperf_bps", "clients", CLIENTS, is_for_several=True),
-    Spread("Throughput by tbench", "tbench", "tbench_bps", "clients", CLIENTS, is_for_several=True),
-    Spread("Packets from guest to host", "packets", "packets_per_s", "payload", BYTES, is_for_several=True),
-    Spread(
-        "Guests at the same time, total throughput",
-        "sharing",
-        "sharing_bps",
-        "guests",
-        GUESTS,
-        note="clients of iperf in every guest, the server on the host",
-    ),
-    Spread("The same, the slowest guest's throughput", "sharing", "sharing_least_bps", "guests", GUESTS),
-    Spread("The same, the host's busy cores", "sharing", "sharing_busy_cores", "guests", GUESTS),
-    Spread(
-        "Frames through a router that is offered more",
-        "router",
-        "router_frames_per_s",
-        "payload",
-        BYTES,
-        note="direct: the guest is the router; gine: the emulator; ≥: no more was offered, and next to none was lost",
-    ),
-    Spread(
-        "Frames that can wait for a router",
-        "router",
-        "router_queue_frames",
-        "payload",
-        BYTES,
-        note="≥: the longest burst that was tried got through whole",
-    ),
+    Spread("Throughput by iperf", "iperf", "iperf_bps", "clients", is_for_several=True),
+    Spread("Throughput by tbench", "tbench", "tbench_bps", "clients", is_for_several=True),
+    Spread("Packets by payload in bytes", "packets", "packets_per_s", "payload", is_for_several=True),
+    Spread("Total throughput of guests at the same time", "sharing", "sharing_bps", "guests", note=IPERF_CLIENTS),
+    Spread("The same of the slowest guest", "sharing", "sharing_least_bps", "guests"),
+    Spread("The host's busy cores meanwhile", "sharing", "sharing_busy_cores", "guests"),
+    Spread("Frames through an overloaded router", "router", "router_frames_per_s", "payload", note=FORWARDING),
+    Spread("Frames that can wait for a router", "router", "router_queue_frames", "payload", note=WHOLE_BURST),
 )
 
 
@@ -74,7 +51,7 @@ def _table(results: Results, spread: Spread, given: int | list[int]) -> TableDat
     values = [given] if isinstance(given, int) else given
     table = TableData(
         f"{spread.title}, {unit}" if unit else spread.title,
-        [spread.heading.format(value) for value in values],
+        [f"{spread.setting} {value}" for value in values],
         notes=[spread.note] if spread.note else [],
     )
     for backend, wiring in results.ways(spread.figure):

@@ -68,25 +68,25 @@ def test_without_100_clients_table_1_has_no_figure_and_says_so() -> None:
 def test_every_size_is_a_column() -> None:
     found = made([1, 100])
     by_clients = found["Throughput by iperf, Mbit/s"]
-    assert by_clients.headings == ["1 clients", "100 clients"]
+    assert by_clients.headings == ["clients 1", "clients 100"]
     assert texts(by_clients, "uml, direct") == ["2,000.0 ± 0.0 (n=3)", "1,129.3 ± 0.0 (n=3)"]
     assert "Throughput by tbench, Mbit/s" not in found  # one number of clients: it is in table 1
-    by_payload = found["Packets from guest to host, thousand/s"]
-    assert by_payload.headings == ["200 bytes", "18 bytes"]
+    by_payload = found["Packets by payload in bytes, thousand/s"]
+    assert by_payload.headings == ["payload 200", "payload 18"]
     assert texts(by_payload, "uml, gine") == ["12.0 ± 0.0 (n=3)", "14.0 ± 0.0 (n=3)"]
     assert row(found["Beyond the tables"], "uml: small packets, thousand/s, gine")[1]["mean"] == 14e3
 
 
 def test_guests_that_share_are_shown_whether_or_not_their_number_varies() -> None:
-    total = made([100])["Guests at the same time, total throughput, Mbit/s"]
-    assert total.headings == ["4 guests"]
+    total = made([100])["Total throughput of guests at the same time, Mbit/s"]
+    assert total.headings == ["guests 4"]
     assert texts(total, "uml, direct") == ["900.0 ± 0.0 (n=3)"]
 
 
 def test_a_router_that_could_not_be_overloaded_does_at_least_so_much() -> None:
     found = made([100])
     rates, queues = (
-        found["Frames through a router that is offered more, thousand/s"],
+        found["Frames through an overloaded router, thousand/s"],
         found["Frames that can wait for a router"],
     )
     assert texts(rates, "uml, direct")[0] == "20.0 ± 0.0 (n=3)"

@@ -177,7 +177,7 @@ def test_a_campaign_of_several_sizes_leaves_a_model_over_them(tmp_path: Path) ->
     assert 500 < model.at(700).value < 50_000  # 5,000 were offered
     shown = hostemu("tables", "out", "--markdown", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
-    assert "| | 18 bytes | 1472 bytes |" in shown.stdout
+    assert "| | payload 18 | payload 1472 |" in shown.stdout
 
 
 @needs_lab
