@@ -16,7 +16,7 @@ from hostemu.measure.journal import read_journal
 from hostemu.measure.summary import summarise
 from hostemu.records import read_record, summary
 from hostemu.report import compare, rendering
-from hostemu.report.tables import TableData
+from hostemu.report.table_data import TableData
 from hostemu.report.tables import tables as tables_of
 from hostemu.runner.places import BLOCKS, FOLDER, JOURNAL
 

@@ -7,26 +7,18 @@ from typing import Any
 
 from hostemu.base.units import parse_size_bytes
 from hostemu.fitting.choice import best_fit
-from hostemu.fitting.fit import fit
 from hostemu.fitting.models import Model, Models
+from hostemu.fitting.throughput import throughput_models
 
 MEMORY_FORMS = ("constant", "linear", "knee")
 """A guest takes what it has touched: always the same, more with its configured memory, or more up to some size."""
-
-CONSTANTS = {
-    "iperf": "iperf_bps",
-    "tbench": "tbench_bps",
-    "packets": "packets_per_s",
-    "boot": "boot_s",
-}
-"""Figures of which a campaign has one point per wiring: what is known is their mean."""
 
 Summary = Mapping[str, Any]
 MB = 1 << 20
 
 
 def models_of(summary: Summary) -> Models:
-    """The models of a campaign: memory by configured size; means of the rest."""
+    """The models of a campaign: memory by configured size; what `hostemu.fitting.throughput` makes of the rest."""
     found = dict(_models(summary))
     return Models(f"campaign {summary['campaign']}", found, _plain(summary["host"]), summary["last_at"])
 
@@ -39,14 +31,7 @@ def _models(summary: Summary) -> Iterator[tuple[str, Model]]:
                 f"memory-{backend}",
                 Model("memory_bytes", "configured_bytes", backend, best_fit(MEMORY_FORMS, x, y)),
             )
-    for cell in summary["cells"]:
-        name = CONSTANTS.get(cell["figure"])
-        values = cell["quantities"].get(name, {}).get("values", []) if name else []
-        if name and len(values) > 1 and min(values) > 0:
-            wiring = cell["parameters"].get("wiring")
-            label = "-".join(filter(None, (cell["figure"], cell["backend"], wiring)))
-            quantity = f"{wiring}_{name}" if wiring else name
-            yield label, Model(quantity, "any", cell["backend"], fit("constant", [1.0] * len(values), values))
+    yield from throughput_models(summary)
 
 
 def _memory_points(summary: Summary, backend: str) -> tuple[list[float], list[float]]:

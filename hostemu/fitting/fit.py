@@ -130,15 +130,7 @@ def _checked(form: Form, x: Sequence[float], y: Sequence[float]) -> tuple[Values
 def _scales(form: Form, xs: Values, ys: Values) -> Values:
     """The size that each coefficient has if it matters: fits begin with numbers around 1."""
     x, y = float(np.median(xs)), float(np.median(ys))
-    return np.array([_scale(form, item.name, item.power_x, x, y) for item in form.coefficients])
-
-
-def _scale(form: Form, name: str, power_x: int, x: float, y: float) -> float:
-    if form.name == "service":
-        return x / y if name == "per_unit" else 1 / y
-    if name in ("contention", "crosstalk"):
-        return 1.0
-    return x if name == "knee" else y * x**power_x
+    return np.array([item.scale(x, y) for item in form.coefficients])
 
 
 def _covariance(done: Any, scale: Values, freedom: int) -> npt.NDArray[np.float64]:

@@ -17,11 +17,16 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Coefficient:
-    """name: in model files.  power_x: its unit is that of y times that of x to this power.  meaning: in words."""
+    """name: in model files.  power_x, power_y: its unit is that of x and y to these powers.  meaning: in words."""
 
     name: str
     power_x: int
     meaning: str
+    power_y: int = 1
+
+    def scale(self, x: float, y: float) -> float:
+        """The size that it has where it matters, at this x and y."""
+        return float(x**self.power_x * y**self.power_y)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ def _service(x: Values, per_unit: float, per_size: float) -> Values:
     return x / (per_unit + per_size * x)
 
 
+def _service_rate(x: Values, per_unit: float, per_size: float) -> Values:
+    return 1 / (per_unit + per_size * np.asarray(x, float))
+
+
 def _shared(x: Values, alone: float, contention: float) -> Values:
     x = np.asarray(x, float)
     return alone * x / (1 + contention * (x - 1))
@@ -77,6 +86,10 @@ def _guess_knee(x: Values, y: Values) -> tuple[float, float, float]:
 
 def _guess_service(x: Values, y: Values) -> tuple[float, float]:
     return _line_through(x, x / y)
+
+
+def _guess_service_rate(x: Values, y: Values) -> tuple[float, float]:
+    return _line_through(x, 1 / y)
 
 
 def _guess_shared(x: Values, y: Values) -> tuple[float, float]:
@@ -114,7 +127,7 @@ FORMS: dict[str, Form] = {
             (
                 Coefficient("floor", 0, "without any x"),
                 Coefficient("slope", -1, "per unit of x, up to the knee"),
-                Coefficient("knee", 1, "x from which on more of it changes nothing"),
+                Coefficient("knee", 1, "x from which on more of it changes nothing", 0),
             ),
             _knee,
             _guess_knee,
@@ -124,11 +137,22 @@ FORMS: dict[str, Form] = {
             "y = x / (per_unit + per_size · x)",
             "utilisation law: a server that is always busy takes per_unit + per_size · x for a unit of size x",
             (
-                Coefficient("per_unit", -1, "time of a unit, whatever its size"),
-                Coefficient("per_size", 0, "time per unit of size"),
+                Coefficient("per_unit", 1, "time of a unit, whatever its size", -1),
+                Coefficient("per_size", 0, "time per unit of size", -1),
             ),
             _service,
             _guess_service,
+        ),
+        Form(
+            "service_rate",
+            "y = 1 / (per_unit + per_size · x)",
+            "the same, counted in units instead of size",
+            (
+                Coefficient("per_unit", 0, "time of a unit, whatever its size", -1),
+                Coefficient("per_size", -1, "time per unit of size", -1),
+            ),
+            _service_rate,
+            _guess_service_rate,
         ),
         Form(
             "shared",
@@ -136,7 +160,7 @@ FORMS: dict[str, Form] = {
             "G. Amdahl, AFIPS 1967: a share `contention` of the work is done one at a time",
             (
                 Coefficient("alone", -1, "what one reaches alone"),
-                Coefficient("contention", 0, "share of the work that all must queue for"),
+                Coefficient("contention", 0, "share of the work that all must queue for", 0),
             ),
             _shared,
             _guess_shared,
@@ -147,8 +171,8 @@ FORMS: dict[str, Form] = {
             "N. Gunther, Guerrilla Capacity Planning, 2007: the Universal Scalability Law",
             (
                 Coefficient("alone", -1, "what one reaches alone"),
-                Coefficient("contention", 0, "share of the work that all must queue for"),
-                Coefficient("crosstalk", 0, "share of the work that each causes for every other"),
+                Coefficient("contention", 0, "share of the work that all must queue for", 0),
+                Coefficient("crosstalk", 0, "share of the work that each causes for every other", 0),
             ),
             _scalability,
             _guess_scalability,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hostemu.base.deadline import Deadline
 from hostemu.guests.api import Backend, Guest, GuestSpec, NicSpec
-from hostemu.measure.definition import Figure
+from hostemu.measure.settings import Figure, Several
 
 AnyFigure = TypeVar("AnyFigure", bound=Figure)
 
@@ -86,6 +86,10 @@ class Bench:
         if not isinstance(self.settings, kind):
             raise TypeError(f"settings of kind {type(self.settings).__name__}, not {kind.__name__}")
         return self.settings
+
+    def chosen(self, name: str, given: Several) -> int:
+        """The value of a setting that may have several: that of the cell, or the only one."""
+        return given if isinstance(given, int) else int(self.parameters[name])
 
     def patience(self, what: str) -> Deadline:
         """The deadline of one measurement."""

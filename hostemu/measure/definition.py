@@ -11,100 +11,31 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from hostemu.base.units import NS_PER_S
-from hostemu.scenario.quantities import Duration, MemorySize, PositiveDuration, Settings, inconsistent
+from hostemu.measure.settings import Count, Figure
+from hostemu.measure.traffic import PacketRate, Routing, Sharing, Tbench, Throughput
+from hostemu.scenario.quantities import Duration, MemorySize, Settings, inconsistent
 
 BARE_HOST = "host"
 """In lists of backends: no guest at all, programs on the host itself, as a reference."""
 
-FIGURES = ("iperf", "tbench", "packets", "memory", "guests", "boot", "terminals", "ease", "costs")
+FIGURES = (
+    "iperf",
+    "tbench",
+    "packets",
+    "sharing",
+    "router",
+    "memory",
+    "guests",
+    "boot",
+    "terminals",
+    "ease",
+    "costs",
+)
 """Names of all figures, in the order in which they are listed."""
 
-TBENCH_SHORTEST_NS = 2 * NS_PER_S
-
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Names = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...], Field(strict=False)]
 Sizes = Annotated[tuple[MemorySize, ...], Field(strict=False, min_length=1)]
-Wirings = Annotated[tuple[Literal["direct", "gine"], ...], Field(strict=False, min_length=1)]
-
-
-class Figure(Settings):
-    """What all figures have.
-
-    repeats: values wanted per cell.
-    start_ns: what a guest may take from its start to its first answer.
-    timeout_ns: what one measurement may take, starts of guests apart.
-    sysctls: set in every guest where the backend and the kernel allow it.
-    copies: guests may start as copies of one that has booted, where the backend can do that.
-    """
-
-    repeats: Annotated[int, Field(ge=1, le=1000)]
-    start_ns: PositiveDuration = Field(default=120 * NS_PER_S, alias="start")
-    timeout_ns: PositiveDuration = Field(alias="timeout")
-    sysctls: dict[str, str] = Field(default_factory=dict)
-    copies: bool = False
-
-
-class Shared(Figure):
-    """A figure of which one guest, once started, serves several repeats.
-
-    per_guest: so many.  warm_up: measured first in every guest, kept in the journal, left out of statistics.
-    """
-
-    per_guest: Count = 1
-    warm_up: Annotated[int, Field(ge=0, le=100)] = 0
-
-
-class Throughput(Shared):
-    """Clients in the guest, the server on the host.
-
-    wirings: how the guest's NIC reaches the host: "direct", or through the emulator ("gine"), without delay.
-    """
-
-    memory_bytes: MemorySize = Field(alias="memory")
-    clients: Annotated[int, Field(ge=1, le=10_000)]
-    duration_ns: PositiveDuration = Field(alias="duration")
-    wirings: Wirings = ("direct", "gine")
-
-    @model_validator(mode="after")
-    def _duration_is_possible(self) -> Self:
-        _check_duration(self.duration_ns, self.timeout_ns)
-        return self
-
-
-def _check_duration(duration_ns: int, timeout_ns: int) -> None:
-    """The programs that measure take whole seconds only."""
-    if duration_ns % NS_PER_S:
-        raise inconsistent(("duration",), "whole seconds", f"{duration_ns / 1e9:g} s")
-    if timeout_ns <= duration_ns:
-        raise inconsistent(("timeout",), "longer than duration", f"{timeout_ns / 1e9:g} s")
-
-
-class Tbench(Throughput):
-    """client_lines: how much of the file of tbench's clients is used; all of it does not fit into small guests."""
-
-    client_lines: Count
-
-    @model_validator(mode="after")
-    def _tbench_has_time(self) -> Self:
-        if self.duration_ns < TBENCH_SHORTEST_NS:
-            raise inconsistent(("duration",), "at least 2 s: tbench looks at its clients once a second", "less")
-        return self
-
-
-class PacketRate(Shared):
-    """Small UDP datagrams, guest to host: how many arrive per second, while one sender offers `rate` of them."""
-
-    memory_bytes: MemorySize = Field(alias="memory")
-    payload_bytes: Annotated[int, Field(alias="payload", ge=16, le=1400)]
-    rate_per_s: Annotated[int, Field(alias="rate", ge=1, le=10_000_000)]
-    duration_ns: PositiveDuration = Field(alias="duration")
-    wirings: Wirings = ("direct", "gine")
-
-    @model_validator(mode="after")
-    def _duration_is_possible(self) -> Self:
-        _check_duration(self.duration_ns, self.timeout_ns)
-        return self
 
 
 class Memory(Figure):
@@ -204,6 +135,8 @@ class Campaign(Settings):
     guests: Guests | None = None
     boot: Boot | None = None
     packets: PacketRate | None = None
+    sharing: Sharing | None = None
+    router: Routing | None = None
     terminals: Terminals | None = None
     ease: Ease | None = None
     costs: CostRuns | None = None

@@ -11,23 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import HostemuError, RunError
-from hostemu.gine import Engine, Network, Port, Router
-from hostemu.guests.api import Guest, NicSpec
+from hostemu.gine import Engine, Network
+from hostemu.guests.api import Guest
 from hostemu.lab import NetNamespace
 from hostemu.measure.bench import NIC, Bench, Once, Sample
 from hostemu.measure.definition import Guests
 from hostemu.measure.host_end import HostEnd
+from hostemu.measure.link import Link
 from hostemu.measure.memory_count import Counter, available_bytes
 from hostemu.measure.ramp import Budget, Ramp
 from hostemu.measure.wiring import open_end
-
-LINKS = IPv4Address("10.64.0.0")
-"""A /30 per host: network, router, host, broadcast."""
 
 COMMAND_S = 10.0
 ECHO_S = 30.0
@@ -96,44 +92,6 @@ def _trouble(step: Callable[[Deadline], None], deadline: Deadline, what: str) ->
     except (HostemuError, OSError) as error:
         return f"{what}: {' '.join(str(error).split())}"
     return ""
-
-
-@dataclass(frozen=True)
-class Link:
-    """Addresses of host number 0, 1, … on its own line to the router; everybody knows who is at the other end."""
-
-    number: int
-
-    @property
-    def address(self) -> str:
-        """The host's."""
-        return str(LINKS + 4 * self.number + 2)
-
-    @property
-    def gateway(self) -> str:
-        """The router's."""
-        return str(LINKS + 4 * self.number + 1)
-
-    def mac(self, kind: int) -> str:
-        """The MAC address of the host (0) or of the router (1) on this line."""
-        octets = (2, kind, *self.number.to_bytes(4, "big"))
-        return ":".join(f"{octet:02x}" for octet in octets)
-
-    def nic(self) -> NicSpec:
-        """The host's NIC."""
-        return NicSpec(
-            NIC,
-            self.mac(0),
-            addresses=(f"{self.address}/30",),
-            routes=(("0.0.0.0/0", self.gateway),),
-            neighbours=((self.gateway, self.mac(1)),),
-        )
-
-    def connect(self, network: Network, router: Router, port: Port) -> None:
-        """Join the host's port with the router."""
-        line = network.connect(port, router)
-        router.interface(line, mac=self.mac(1), addresses=(f"{self.gateway}/30",))
-        router.neighbour(self.address, self.mac(0))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How many small UDP datagrams per second come from a guest to the host, while one sender sends what it can.
+"""How many UDP datagrams of a size per second come from a guest to the host, while one sender sends what it can.
 
 They are counted by the host's kernel, in a window of the sender's time: neither its start nor its end counts.
 """
@@ -13,8 +13,8 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed
 from hostemu.guests.api import GuestProcess
 from hostemu.measure.bench import Bench, Once, Sample
-from hostemu.measure.definition import PacketRate
 from hostemu.measure.throughput_iperf import IPERF3_PORT, IPERF_PORT, READY_S, program
+from hostemu.measure.traffic import PacketRate
 from hostemu.measure.wiring import Pair, Wanted, joined
 
 SPARE_S = 3
@@ -37,30 +37,29 @@ def opened(bench: Bench) -> Iterator[Once]:
     )
     with joined(bench, Wanted(settings.memory_bytes, (tool,))) as pair, pair.host.spawn(server) as receiver:
         pair.host.wait_listening(receiver, port, Deadline.after(READY_S, f"{tool}'s server"), protocol)
-        yield lambda: _measure(pair, settings, tool, bench.patience("the datagrams"))
+        argv = sender(tool, pair.host.address, settings, bench.chosen(*settings.varied))
+        window_s = settings.duration_ns / 1e9
+        yield lambda: _measure(pair, argv, window_s, bench.patience("the datagrams"))
 
 
-def sender(tool: str, address: str, settings: PacketRate) -> list[str]:
+def sender(tool: str, address: str, settings: PacketRate, payload_bytes: int) -> list[str]:
     """The command that offers so many datagrams of this size per second."""
     seconds = str(settings.duration_ns // 10**9 + SPARE_S)
-    size = str(settings.payload_bytes)
-    if tool == "iperf":
-        return ["iperf", "-u", "-c", address, "-l", size, "-b", f"{settings.rate_per_s}pps", "-t", seconds]
-    rate_bps = settings.rate_per_s * settings.payload_bytes * 8
-    return ["iperf3", "-u", "-c", address, "-l", size, "-b", str(rate_bps), "-t", seconds]
+    rate = f"{settings.rate_per_s}pps" if tool == "iperf" else str(settings.rate_per_s * payload_bytes * 8)
+    return [tool, "-u", "-c", address, "-l", str(payload_bytes), "-b", rate, "-t", seconds]
 
 
-def _measure(pair: Pair, settings: PacketRate, tool: str, deadline: Deadline) -> Sample:
+def _measure(pair: Pair, argv: list[str], window_s: float, deadline: Deadline) -> Sample:
     before = pair.host.datagrams()
-    with pair.guest.spawn(sender(tool, pair.host.address, settings)) as process:
+    with pair.guest.spawn(argv) as process:
         deadline.wait_until(lambda: _has_begun(process, pair.host.datagrams() - before))
         time.sleep(SETTLE_S)
         began_s, first = time.monotonic(), pair.host.datagrams()
-        time.sleep(settings.duration_ns / 1e9)
+        time.sleep(window_s)
         count, seconds = pair.host.datagrams() - first, time.monotonic() - began_s
         if process.poll() is not None:
             raise CommandFailed("the sender of datagrams ended early", found=f"exit status {process.poll()}")
-    return Sample({"packets_per_s": count / seconds}, {"datagrams": count, "seconds": seconds, "tool": tool})
+    return Sample({"packets_per_s": count / seconds}, {"datagrams": count, "seconds": seconds, "tool": argv[0]})
 
 
 def _has_begun(process: GuestProcess, count: int) -> bool:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from hostemu.base.streams import Stream
 from hostemu.base.units import format_size_bytes
-from hostemu.measure import definition
-from hostemu.measure.definition import BARE_HOST, Campaign, CostRuns, Figure
+from hostemu.measure import definition, traffic
+from hostemu.measure.definition import BARE_HOST, Campaign, CostRuns
+from hostemu.measure.settings import Figure, Shared, parameters_of
 
 COST_SCENARIOS = ("cost-exchange", "cost-refused")
 LOOPBACK = "loopback"
@@ -24,6 +26,9 @@ WITHOUT_GUESTS = frozenset({"iperf", "tbench", "packets"})
 
 START_S = 3.0
 """A guess, for the time that is left: a lab and a guest."""
+
+BURST_S = 0.6
+"""A guess: a burst of frames, until a router is idle again."""
 
 SEARCH_STEPS = 12
 """A guess: attempts until the number of terminals that a guest can run is known."""
@@ -81,9 +86,10 @@ def cells(campaign: Campaign, backends: Sequence[str]) -> Iterator[Cell]:
 
 def _parameters(settings: Figure | CostRuns, backend: str) -> Iterator[tuple[tuple[str, str | float], ...]]:
     match settings:
-        case definition.Throughput() | definition.PacketRate():
-            for wiring in [LOOPBACK] if backend == BARE_HOST else settings.wirings:
-                yield (("wiring", wiring),)
+        case traffic.Traffic():
+            wirings = (LOOPBACK,) if backend == BARE_HOST else settings.wirings_of(backend)
+            for wiring, chosen in product(wirings, parameters_of(*settings.varied)):
+                yield (("wiring", wiring), *chosen)
         case definition.Memory():
             for size in settings.memory_bytes:
                 yield (("memory", format_size_bytes(size)),)
@@ -112,7 +118,7 @@ def plan(campaign: Campaign, backends: Sequence[str]) -> list[Block]:
 
 def _blocks(campaign: Campaign, cell: Cell) -> Iterator[Block]:
     settings = getattr(campaign, cell.figure)
-    together, warm_up = (settings.per_guest, settings.warm_up) if isinstance(settings, definition.Shared) else (1, 0)
+    together, warm_up = (settings.per_guest, settings.warm_up) if isinstance(settings, Shared) else (1, 0)
     for first in range(1, settings.repeats + 1, together):
         last = min(first + together - 1, settings.repeats)
         yield Block(cell, tuple(range(first, last + 1)), warm_up)
@@ -138,9 +144,11 @@ def expected_s(campaign: Campaign, block: Block) -> float:
 
 def _once_s(settings: Figure | CostRuns) -> float:
     match settings:
-        case definition.Tbench():
+        case traffic.Tbench():
             return 1.2 * settings.duration_ns / 1e9 + 1  # tbench adds a fifth for its own warm-up
-        case definition.Throughput() | definition.PacketRate():
+        case traffic.Routing():
+            return settings.duration_ns / 1e9 + 1 + settings.bursts * BURST_S
+        case traffic.Traffic():
             return settings.duration_ns / 1e9 + 1
         case definition.Memory():
             return 2 * settings.settle_ns / 1e9 + settings.marginal_guests * START_S

@@ -37,6 +37,8 @@ def refusal(cell: Cell, said: Mapping[str, Any], tools: Collection[str]) -> str 
 def _missing_tools(figure: str, tools: Collection[str]) -> str | None:
     if figure in ("iperf", "packets") and not {"iperf", "iperf3"} & set(tools):
         return f"neither iperf nor iperf3 is here; to do: {how_to_install(['iperf'])}"
+    if figure == "sharing" and "iperf" not in tools:
+        return f"iperf is not here; to do: {how_to_install(['iperf'])}"
     missing = sorted({"tbench", "tbench_srv", "client.txt"} - set(tools)) if figure == "tbench" else []
     if missing:
         return f"not found: {', '.join(missing)}; to do: {how_to_install(['dbench'])}"

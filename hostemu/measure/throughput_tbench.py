@@ -16,7 +16,7 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import CommandFailed, HostError
 from hostemu.base.packages import how_to_install
 from hostemu.measure.bench import Bench, Once, Sample
-from hostemu.measure.definition import Tbench
+from hostemu.measure.traffic import Tbench
 from hostemu.measure.wiring import Pair, Wanted, joined
 
 PORT = 7003
@@ -53,12 +53,12 @@ def opened(bench: Bench) -> Iterator[Once]:
     with joined(bench, Wanted(settings.memory_bytes, ("tbench",))) as pair, pair.host.spawn(["tbench_srv"]) as server:
         pair.host.wait_listening(server, PORT, Deadline.after(READY_S, "tbench's server"))
         pair.guest.put(operations, OPERATIONS)
-        yield lambda: _tbench(pair, settings, bench.patience("tbench"))
+        seconds, clients = str(settings.duration_ns // 10**9), str(bench.chosen(*settings.varied))
+        argv = ["tbench", "-t", seconds, "-c", OPERATIONS, clients, pair.host.address]
+        yield lambda: _tbench(pair, argv, bench.patience("tbench"))
 
 
-def _tbench(pair: Pair, settings: Tbench, deadline: Deadline) -> Sample:
-    seconds, clients = str(settings.duration_ns // 10**9), str(settings.clients)
-    argv = ["tbench", "-t", seconds, "-c", OPERATIONS, clients, pair.host.address]
+def _tbench(pair: Pair, argv: list[str], deadline: Deadline) -> Sample:
     return parse(pair.guest.run(argv, deadline=deadline).stdout.decode(errors="replace"))
 
 

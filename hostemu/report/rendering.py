@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from hostemu.report.figures import SCALES
-from hostemu.report.tables import TableData
+from hostemu.report.table_data import TableData
 
 JSON = Mapping[str, Any]
 

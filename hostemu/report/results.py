@@ -16,6 +16,7 @@ JSON = dict[str, Any]
 REFERENCES = ("netns", BARE_HOST)
 """Measured beside the thesis' backends, to compare with."""
 
+THESIS_CLIENTS = 100
 NOT_PART = "not part of this campaign"
 NO_PROCESSES = "a guest without processes of its own: see its marginal cost"
 
@@ -46,6 +47,27 @@ class Results:
         """How the campaign measures a figure; empty when it does not."""
         found: JSON = self._summary["definition"].get(figure, {})
         return found
+
+    def clients(self, program: str) -> JSON:
+        """The parameter of the cells with as many clients as in the thesis; none where all cells have the same."""
+        return {} if isinstance(self.settings(program).get("clients", 0), int) else {"clients": THESIS_CLIENTS}
+
+    def clients_said(self, program: str) -> str:
+        """With how many clients a program measured what tables 1 and 4 show, in words."""
+        given = self.settings(program)["clients"]
+        if isinstance(given, int) or THESIS_CLIENTS in given:
+            return str(given if isinstance(given, int) else THESIS_CLIENTS)
+        return f"nothing with {THESIS_CLIENTS} clients, only with {', '.join(map(str, given))}"
+
+    def smallest(self) -> JSON:
+        """The parameter of the cells with the smallest packets; none where all cells have the same."""
+        given = self.settings("packets").get("payload", 0)
+        return {} if isinstance(given, int) else {"payload": min(given)}
+
+    def ways(self, figure: str) -> list[tuple[str, str]]:
+        """Backend and wiring of every cell of a figure, each once."""
+        cells = [cell for cell in self._summary["cells"] if cell["figure"] == figure]
+        return list(dict.fromkeys((cell["backend"], cell["parameters"]["wiring"]) for cell in cells))
 
     def names(self) -> list[str]:
         """All backends: the thesis', then those of the campaign that the thesis does not have."""
@@ -103,8 +125,9 @@ class Results:
 
     def _throughput(self, program: str, backend: str) -> float | None:
         """Direct where that was measured, else through the emulator."""
-        direct = self._mean(program, backend, f"{program}_bps", wiring="direct")
-        return self._mean(program, backend, f"{program}_bps", wiring="gine") if direct is None else direct
+        clients = self.clients(program)
+        direct = self._mean(program, backend, f"{program}_bps", wiring="direct", **clients)
+        return self._mean(program, backend, f"{program}_bps", wiring="gine", **clients) if direct is None else direct
 
     def _mean(self, figure: str, backend: str, quantity: str, **parameters: Any) -> float | None:
         cell = self.cell(figure, backend, **parameters)

@@ -18,6 +18,7 @@ COEFFICIENTS = {
     "linear": (4.0e6, 2.5e4),
     "knee": (8.0e6, 1.5e5, 64.0),
     "service": (2.0e-6, 4.0e-10),
+    "service_rate": (2.0e-6, 4.0e-10),
     "shared": (1.2e9, 0.31),
     "scalability": (1.2e9, 0.05, 4e-4),
 }
@@ -32,7 +33,7 @@ def test_points_without_noise_give_their_coefficients_back(name: str) -> None:
 
 
 @given(
-    st.sampled_from(["linear", "service", "shared"]),
+    st.sampled_from(["linear", "service", "service_rate", "shared"]),
     st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)),
     st.floats(1e-9, 1e9),
 )
@@ -44,7 +45,7 @@ def test_units_do_not_matter(name: str, factors: tuple[float, float], unit: floa
     assert scaled.at(30).value == pytest.approx(found.at(30).value * unit, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["linear", "service", "shared"])
+@pytest.mark.parametrize("name", ["linear", "service", "service_rate", "shared"])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(name: str) -> None:
     rng = np.random.default_rng(1)
     truth = float(FORMS[name].function(np.array([30.0]), *COEFFICIENTS[name])[0])

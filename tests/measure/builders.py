@@ -26,6 +26,7 @@ IPERF = {
     "clients": 100,
     "duration": "1 s",
 }
+TRAFFIC = {"repeats": 2, "timeout": "9 s", "memory": "64 MiB", "duration": "1 s"}
 
 
 def document(**changes: Any) -> dict[str, Any]:

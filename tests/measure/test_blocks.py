@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from hostemu.measure.bench import Bench, Sample
 from hostemu.measure.block import KINDS, Order, _check, load_now
 from hostemu.measure.definition import FIGURES
 from hostemu.measure.plan import Block, Cell
+from tests.guests.kernels import lean_kernel, may_build
 from tests.lab.needs import needs_lab
-from tests.measure.builders import campaign, document
+from tests.measure.builders import TRAFFIC, campaign, document
 
 THROUGHPUT = {
     "repeats": 2,
@@ -30,6 +32,13 @@ THROUGHPUT = {
 }
 PACKETS = {"repeats": 1, "timeout": "60 s", "memory": "64 MiB", "payload": 18, "rate": 20000, "duration": "1 s"}
 NOTHING = {"iperf": None, "memory": None, "guests": None, "boot": None, "costs": None}
+ROUTER = {**TRAFFIC, "repeats": 1, "duration": "200 ms", "payload": 18, "bursts": 1, "burst": 3000}
+SPARE_FRAMES = 20_000
+"""More than can wait in front of a router when counting begins."""
+
+NOISE_FRAMES = 10
+"""A kernel says a word of its own now and then."""
+
 QUIET = {"before": "50 ms"}
 
 
@@ -105,6 +114,47 @@ def test_small_packets_are_counted_where_they_arrive(tmp_path: Path) -> None:
     assert [m["parameters"]["wiring"] for m in found] == ["loopback", "direct", "gine"]
     for m in found:
         assert 1000 < m["values"]["packets_per_s"] < 30_000  # 20,000 were offered
+
+
+@needs_lab
+@pytest.mark.skipif(shutil.which("iperf") is None, reason="not found: iperf")
+def test_guests_work_at_the_same_time_over_every_wiring(tmp_path: Path) -> None:
+    settings = {**TRAFFIC, "repeats": 1, "guests": [2], "clients": 2, "wirings": ["direct", "gine"]}
+    found = measured(tmp_path, only("sharing", **settings), "host", "netns")
+    assert [m["parameters"] for m in found] == [{"wiring": name, "guests": 2} for name in ("direct", "gine")]
+    for m in found:
+        rates = m["raw"]["guest_bps"]
+        assert len(rates) == 2
+        assert 1e6 < m["values"]["sharing_least_bps"] == min(rates)
+        assert m["values"]["sharing_bps"] == pytest.approx(sum(rates))
+        assert 0 < m["values"]["sharing_busy_cores"] <= len(os.sched_getaffinity(0))
+
+
+@needs_lab
+def test_routers_forward_what_they_are_sent(tmp_path: Path) -> None:
+    found = measured(tmp_path, only("router", **ROUTER), "netns")
+    assert [m["parameters"] for m in found] == [{"wiring": "direct"}, {"wiring": "gine"}]
+    for m in found:
+        check_router(m)
+
+
+@needs_lab
+@may_build
+def test_a_kernel_of_its_own_forwards_too(tmp_path: Path) -> None:
+    lean_kernel("uml")
+    (found,) = measured(tmp_path, only("router", **ROUTER), "uml")
+    assert found["raw"]["forwarded"] > 100
+    check_router(found)
+
+
+def check_router(measured: dict[str, Any]) -> None:
+    """What came out went in; what is told of the queue goes with what was lost."""
+    raw, values = measured["raw"], measured["values"]
+    assert 0 < raw["forwarded"] <= raw["offered"] + SPARE_FRAMES
+    assert sum(name.startswith("router_frames") for name in values) == 1
+    assert 0 < values["router_burst_frames"] <= ROUTER["burst"] + NOISE_FRAMES
+    assert ("router_queue_frames" in values) == (values["router_burst_frames"] < ROUTER["burst"])
+    assert values.get("router_queue_frames", 0) <= values["router_burst_frames"]
 
 
 @needs_lab

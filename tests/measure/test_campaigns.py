@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from hostemu.base.errors import InputError
 from hostemu.base.resources import data_dir
 from hostemu.measure.campaigns import SHELF, load_campaign
 from hostemu.measure.definition import FIGURES, Campaign, differences
-from tests.measure.builders import campaign, document
+from hostemu.measure.traffic import Traffic
+from tests.measure.builders import IPERF, campaign, document
 
 QUICK = (data_dir("calibration") / "thesis-quick.toml").read_text()
 TABLES = ("iperf", "tbench", "memory", "guests", "ease", "boot", "packets", "terminals")
@@ -52,6 +54,16 @@ def test_the_long_campaign_is_as_long_as_the_thesis() -> None:
     for throughput in (made.iperf, made.tbench):
         assert (throughput.repeats, throughput.duration_ns) == (10, 30 * 10**9)
     assert made.guests.shares == (0.5,)
+
+
+def test_the_models_campaign_measures_over_several_sizes() -> None:
+    made = load_campaign("models")
+    assert made.backends == ("netns", "uml", "qemu")
+    for name, _ in made.figures():
+        settings = getattr(made, name)
+        if isinstance(settings, Traffic):
+            assert isinstance(settings.varied[1], tuple), name
+    assert {"iperf", "packets", "sharing", "router"} <= {name for name, _ in made.figures()}
 
 
 def test_quick_takes_the_short_form() -> None:
@@ -97,7 +109,12 @@ def test_a_file_is_loaded_by_its_path_and_overridden(tmp_path: Path) -> None:
         ("backends=[]", ["backends", "at least one backend"]),
         ("backends=['Not A Name']", ["backends.0", "a text like"]),
         ("order=sorted", ["order", "'random' or 'listed'", "'sorted'"]),
-        ("packets.payload=1", ["packets.payload", "greater than or equal to 16"]),
+        ("packets.payload=1", ["packets.payload", "a whole number from 16 to 1472, or a list"]),
+        ("packets.payload=[18, 1473]", ["packets.payload", "from 16 to 1472", "[18, 1473]"]),
+        ("iperf.clients=[1, 4, 1]", ["iperf.clients", "a list of different ones"]),
+        ("iperf.clients=[]", ["iperf.clients", "a list of different ones"]),
+        ("iperf.clients=[true]", ["iperf.clients", "a whole number from 1 to 10000"]),
+        ("tbench.clients=1.5", ["tbench.clients", "a whole number", "1.5"]),
         ("schema=2", ["schema is wrong", "expected: 1"]),
     ],
 )
@@ -133,6 +150,14 @@ def test_what_does_not_exist_is_named_with_the_shipped_ones() -> None:
 def test_a_complete_definition_reads_back_as_itself(name: str) -> None:
     made = load_campaign(name)
     assert Campaign.model_validate(made.document()) == made
+
+
+def test_lists_of_sizes_are_the_same_after_a_journal() -> None:
+    made = campaign(iperf={**IPERF, "clients": [1, 100]})
+    kept = json.loads(json.dumps(made.document()))
+    assert kept["iperf"]["clients"] == [1, 100]
+    assert differences(kept, made.document()) == []
+    assert differences(kept, campaign().document()) == ["iperf.clients: [1, 100], now 100"]
 
 
 def test_differences_name_keys_and_both_values() -> None:

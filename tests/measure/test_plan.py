@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hostemu.measure.definition import BARE_HOST
 from hostemu.measure.plan import LOOPBACK, Block, Cell, cells, expected_s, plan, remaining
-from tests.measure.builders import campaign
+from tests.measure.builders import IPERF, TRAFFIC, campaign
 
 BACKENDS = ("host", "netns", "uml", "qemu", "kvm")
 
@@ -72,6 +72,29 @@ def test_one_guest_serves_several_repeats_after_its_warm_up() -> None:
 def test_the_bare_host_has_a_loopback_and_no_guests() -> None:
     found = list(cells(campaign(), [BARE_HOST]))
     assert found == [Cell("iperf", BARE_HOST, (("wiring", LOOPBACK),))]
+
+
+def test_each_of_several_values_is_a_cell_and_a_single_one_is_as_if_there_were_none() -> None:
+    single = list(cells(campaign(iperf={**IPERF, "clients": 7}), ["host", "uml"]))
+    several = [str(cell) for cell in cells(campaign(iperf={**IPERF, "clients": [7, 1]}), ["host", "uml"])]
+    assert single == list(cells(campaign(), ["host", "uml"]))
+    assert several[:4] == [
+        "iperf, host, wiring loopback, clients 7",
+        "iperf, host, wiring loopback, clients 1",
+        "iperf, uml, wiring direct, clients 7",
+        "iperf, uml, wiring direct, clients 1",
+    ]
+
+
+def test_routers_are_guests_and_the_emulator_once() -> None:
+    made = campaign(iperf=None, boot=None, memory=None, guests=None, costs=None, router={**TRAFFIC, "payload": 18})
+    assert [str(cell) for cell in cells(made, BACKENDS)] == [
+        "router, netns, wiring direct",
+        "router, netns, wiring gine",
+        "router, uml, wiring direct",
+        "router, qemu, wiring direct",
+        "router, kvm, wiring direct",
+    ]
 
 
 def test_parameters_are_written_as_people_write_them() -> None:

@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostemu.base.errors import CommandFailed
-from hostemu.measure.definition import PacketRate
+from hostemu.base.errors import CommandFailed, RunError
 from hostemu.measure.echo import checksum, echo_request
 from hostemu.measure.host_end import arrived_datagrams, ports_in_state
 from hostemu.measure.packet_rate import sender
+from hostemu.measure.router_capacity import capacity, queue
+from hostemu.measure.sharing import shares_bps
 from hostemu.measure.terminals_per_guest import search
 from hostemu.measure.throughput_iperf import Stream, parse_iperf3, parse_streams, total_bps
 from hostemu.measure.throughput_tbench import parse as parse_tbench
+from hostemu.measure.traffic import PacketRate
 
 IPERF = """19700101000000,10.0.0.1,50074,10.0.0.2,5001,5,0.0-2.0,1000000,4000000
 19700101000000,10.0.0.1,50036,10.0.0.2,5001,2,0.0-1.0,1000000,8000000
@@ -26,13 +28,35 @@ write failed: Connection reset by peer
 
 def test_iperfs_connections_are_added_over_the_time_of_the_longest() -> None:
     streams = parse_streams(IPERF)
-    assert streams == [Stream(1_000_000, 4_000_000), Stream(1_000_000, 8_000_000)]
+    assert streams == [Stream(1_000_000, 4_000_000, "10.0.0.1"), Stream(1_000_000, 8_000_000, "10.0.0.1")]
     assert total_bps(streams) == 8_000_000  # 2 MB in the 2 s of the slower one
 
 
 def test_no_connections_carry_nothing() -> None:
     assert parse_streams("") == []
-    assert total_bps([]) == total_bps([Stream(0, 0)]) == 0
+    assert total_bps([]) == total_bps([Stream(0, 0, "10.0.0.1")]) == 0
+
+
+def test_each_guest_has_the_traffic_of_its_own_address_whichever_end_is_told_first() -> None:
+    other = "19700101000000,10.0.0.2,5001,10.0.0.3,50080,7,0.0-1.0,500000,4000000"
+    streams = parse_streams(IPERF + other)
+    assert shares_bps(streams, ["10.0.0.3", "10.0.0.1"]) == [4_000_000, 8_000_000]
+    with pytest.raises(CommandFailed, match="sent nothing") as caught:
+        shares_bps(streams, ["10.0.0.1", "10.0.0.9"])
+    assert caught.value.found == "10.0.0.9"
+
+
+def test_a_router_that_was_not_overloaded_could_do_at_least_what_it_did() -> None:
+    assert capacity(offered=1000, forwarded=400, seconds=2.0) == {"router_frames_per_s": 200.0}
+    assert capacity(offered=1000, forwarded=990, seconds=2.0) == {"router_frames_at_least_per_s": 495.0}
+    with pytest.raises(RunError, match="forwards nothing"):
+        capacity(offered=1000, forwarded=0, seconds=2.0)
+
+
+def test_a_queue_is_known_only_where_something_was_lost() -> None:
+    bursts = [(700, 510), (650, 500), (4000, 900)]
+    assert queue(bursts, 4000) == {"router_burst_frames": 700, "router_queue_frames": 510}
+    assert queue([(4000, 3), (4000, 7), (3990, 9)], 4000) == {"router_burst_frames": 4000}
 
 
 @given(text=st.text(st.characters(codec="ascii")))
@@ -99,8 +123,8 @@ def test_the_sender_offers_datagrams_in_both_programs() -> None:
     settings = PacketRate.model_validate(
         {"repeats": 1, "timeout": "30 s", "memory": "64 MiB", "payload": 18, "rate": 1000, "duration": "2 s"}
     )
-    assert sender("iperf", "10.0.0.1", settings)[-4:] == ["-b", "1000pps", "-t", "5"]
-    assert sender("iperf3", "10.0.0.1", settings)[-4:] == ["-b", "144000", "-t", "5"]
+    assert sender("iperf", "10.0.0.1", settings, 18)[-4:] == ["-b", "1000pps", "-t", "5"]
+    assert sender("iperf3", "10.0.0.1", settings, 18)[-4:] == ["-b", "144000", "-t", "5"]
 
 
 @given(data=st.binary())

@@ -30,6 +30,8 @@ TOOLS = ("iperf", "tbench", "tbench_srv", "client.txt")
         ("iperf", {"wiring": "direct"}, {}, TOOLS, "uml guests have no wiring 'direct', only gine"),
         ("iperf", {"wiring": "gine"}, {}, (), "neither iperf nor iperf3"),
         ("packets", {"wiring": "gine"}, {}, (), "neither iperf nor iperf3"),
+        ("sharing", {"wiring": "gine"}, {}, ("iperf3",), "iperf is not here; to do: "),
+        ("router", {"wiring": "gine"}, {}, (), None),
         ("tbench", {"wiring": "gine"}, {}, ("tbench",), "not found: client.txt, tbench_srv"),
         ("terminals", {}, {"farm": False}, TOOLS, "no terminal program for uml guests"),
         ("terminals", {}, {}, TOOLS, None),

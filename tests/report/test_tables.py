@@ -14,7 +14,8 @@ from hostemu.report import published, rendering
 from hostemu.report.campaign import as_table, notes
 from hostemu.report.figures import half_width, mean_text
 from hostemu.report.ratings import BAD, BEST, FAIR, GOOD, RULES
-from hostemu.report.tables import TableData, tables
+from hostemu.report.table_data import TableData
+from hostemu.report.tables import tables
 from tests.report.summaries import made_up
 
 MIB = 1 << 20

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from hostemu.base.deadline import Deadline
+from hostemu.fitting import load_models
 from hostemu.lab import lab_possible
 from hostemu.measure.journal import Content, read_journal
 from tests.system import unprivileged
@@ -64,6 +65,24 @@ before = "0 s"
 repeats = 2
 timeout = "30 s"
 memory = "32 MiB"
+"""
+SIZES = """
+schema = 1
+name = "sizes"
+backends = ["netns"]
+
+[quiet]
+before = "0 s"
+
+[packets]
+repeats = 2
+per_guest = 2
+timeout = "30 s"
+memory = "64 MiB"
+payload = [18, 1472]
+rate = 5000
+duration = "1 s"
+wirings = ["direct"]
 """
 VALUES = 4 * 3 + 1 + 5
 
@@ -143,6 +162,22 @@ def _tables_show_it(folder: Path, summary: dict[str, Any]) -> None:
         again = hostemu("tables", path, "--markdown", cwd=folder)
         assert again.returncode == 0, again.stderr
         assert "| netns |" in again.stdout
+
+
+@needs_lab
+@needs_iperf
+def test_a_campaign_of_several_sizes_leaves_a_model_over_them(tmp_path: Path) -> None:
+    (tmp_path / "sizes.toml").write_text(SIZES)
+    done = hostemu("calibrate", "sizes.toml", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "payload" in done.stdout
+    model = load_models(tmp_path / "out" / "models.toml").get("direct_packets_per_s", "netns")
+    assert model is not None
+    assert (model.over, model.fit.least, model.fit.most, model.fit.n) == ("payload_bytes", 18, 1472, 4)
+    assert 500 < model.at(700).value < 50_000  # 5,000 were offered
+    shown = hostemu("tables", "out", "--markdown", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "| | payload 18 | payload 1472 |" in shown.stdout
 
 
 @needs_lab
