@@ -39,6 +39,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "version": record.version,
         "time_scale": record.time_scale,
         "started_at": record.started_at,
+        "used": record.extra.get("used", {}),
     }
 
 

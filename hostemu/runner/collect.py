@@ -29,7 +29,8 @@ class Order:
     """What the process outside the lab asks for.
 
     kernel: that guests boot, if they have one; None: the best there is.
-    host: facts as the user's own process sees them.
+    host: facts as the user's own process sees them.  began_ns: when it asked, of the monotonic clock.
+    settle_s: for how long the standing lab is watched before the programs are started.
     """
 
     folder: Path
@@ -38,6 +39,8 @@ class Order:
     time_scale: float
     started_at: str
     host: dict[str, Any]
+    began_ns: int
+    settle_s: float = 0.0
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Outputs:
     health: EngineHealth | None = None
     load: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Usage] = field(default_factory=dict)
+    used: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Event] = field(default_factory=dict)
     clock_drift_ns: Mapping[str, int] = field(default_factory=dict)
     is_store_busy: bool = False
@@ -89,6 +93,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
             "nodes": [asdict(node) for node in outputs.nodes],
             "engine": {} if outputs.health is None else asdict(outputs.health),
             "load": dict(outputs.load),
+            "used": dict(outputs.used),
             "clock_drift_ns": {name: drift for name, drift in outputs.clock_drift_ns.items() if drift},
         },
     )

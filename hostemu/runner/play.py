@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -79,13 +80,16 @@ def play_real(
     time_scale: float,
     on_event: OnEvent,
     kernel: Path | None = None,
+    settle_s: float = 0.0,
 ) -> Result:
     """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns.
 
     backend: a name, or "auto": see `hostemu.guests.choose`.
     kernel: that guests boot, if they have one; None: the best there is.
+    settle_s: for how long the lab stands before the programs are started, to see what that costs.
     InputError and HostError come before anything is made.
     """
+    began_ns = time.monotonic_ns()
     plan_layout(scenario)
     backend = _chosen(backend, on_event)
     found = find_backend(backend)
@@ -101,6 +105,8 @@ def play_real(
         "time_scale": time_scale,
         "started_at": _now(),
         "host": host_facts(),
+        "began_ns": began_ns,
+        "settle_s": settle_s,
     }
     call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
     record = folder / "record.h5"

@@ -24,6 +24,7 @@ from hostemu.runner.fabric import Fabric, Means, plan_fabric
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import Event, Program, ProgramGroup
 from hostemu.runner.starting import start_guests
+from hostemu.runner.using import UseMeter
 from hostemu.scenario import Scenario, load_scenario
 
 Emit = Callable[[dict[str, Any]], None]
@@ -69,6 +70,7 @@ class RealRun:
         self._stack = stack
         self._emit = emit
         self._outputs = Outputs()
+        self._use = UseMeter(self.layout, order.began_ns)
 
     def play(self) -> None:
         """Everything from the first guest to the finished record."""
@@ -80,9 +82,12 @@ class RealRun:
         monitor = self._stack.enter_context(LoadMonitor())
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         offsets_ns = clock_offsets_ns(guests)
+        self._use.settle(guests, self.order.settle_s)
         self._start(group, offsets_ns)
+        self._use.started()
         self._watch(group, center, engine, writer)
         self._outputs.load = monitor.summary()
+        self._outputs.used = self._use.finished(self.order.folder)
         self._outputs.clock_drift_ns = {
             name: offset_ns - offsets_ns[name] for name, offset_ns in clock_offsets_ns(guests).items()
         }
