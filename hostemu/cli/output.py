@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from hostemu.base.errors import InputError
+from hostemu.report.use import use_rows
 
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")
@@ -127,6 +128,7 @@ def _summary_rows(summary: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     yield "attempts per terminal", f"{summary['attempts']['mean']:.2f}"
     yield "seed", str(summary["seed"])
+    yield from use_rows(summary)
     verdict = summary["verdict"]
     yield "verdict", "[green]valid[/]" if verdict == "valid" else "[bold red]INVALID[/]: " + "; ".join(verdict)
 

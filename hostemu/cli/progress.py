@@ -16,6 +16,7 @@ PHASES = {
     "run": "terminals accounted for",
     "campaign": "measurements",
     "sweep": "runs",
+    "measure": "runs in small",
     "size": "concurrencies tried",
     "validation": "real runs",
     "prediction": "simulated runs",

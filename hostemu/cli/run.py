@@ -41,6 +41,9 @@ def run(
     seed: SeedOption = None,
     time_scale: ScaleOption = 1.0,
     output: OutputOption = Path("runs"),
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also where memory or a limit of the kernel is known not to suffice.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Play a scenario for real: guests, programs and packets; exit code 1 when the run failed or is invalid."""
@@ -48,7 +51,7 @@ def run(
     kind = "" if backend == AUTO else f"{backend} "
     title = f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests"
     with progress_bar(title, eta=True) as progress:
-        result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel)
+        result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel, anyway=anyway)
     write_json(json, result.summary)
     console = results_console(json)
     console.print(summary_table(result.summary))

@@ -40,6 +40,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "time_scale": record.time_scale,
         "started_at": record.started_at,
         "used": record.extra.get("used", {}),
+        "planned": record.extra.get("planned", {}),
     }
 
 

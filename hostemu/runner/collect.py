@@ -31,6 +31,7 @@ class Order:
     kernel: that guests boot, if they have one; None: the best there is.
     host: facts as the user's own process sees them.  began_ns: when it asked, of the monotonic clock.
     settle_s: for how long the standing lab is watched before the programs are started.
+    planned: what was forecast; empty when nothing was.
     """
 
     folder: Path
@@ -41,6 +42,7 @@ class Order:
     host: dict[str, Any]
     began_ns: int
     settle_s: float = 0.0
+    planned: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,6 +96,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
             "engine": {} if outputs.health is None else asdict(outputs.health),
             "load": dict(outputs.load),
             "used": dict(outputs.used),
+            "planned": order.planned,
             "clock_drift_ns": {name: drift for name, drift in outputs.clock_drift_ns.items() if drift},
         },
     )

@@ -85,7 +85,7 @@ def diagnose(plans: Sequence[Plan]) -> Report:
     A plan's backend may be "auto".
     """
     lab = _lab()
-    asked = Background(partial(_facts, lab))
+    asked = Background(partial(facts_of_lab, usable=lab.usable))
     probes = try_backends(offered()) if lab.usable else dict.fromkeys(offered(), _untried(lab))
     auto = _auto(probes)
     try:
@@ -148,11 +148,11 @@ def shared_memory_bytes(_argument: Any, _emit: Callable[[dict[str, Any]], None])
     return status.f_bavail * status.f_frsize
 
 
-def _facts(lab: Finding) -> Facts:
-    """What the kernel allows; of /dev/shm, the lab's own counts."""
+def facts_of_lab(*, usable: bool = True) -> Facts:
+    """What the kernel allows; of /dev/shm, the lab's own counts.  usable: whether a lab can be made."""
     facts = read_facts()
     with suppress(HostemuError):
-        if lab.usable:
+        if usable:
             target = "hostemu.runner.doctor:shared_memory_bytes"
             size = call_in_lab(target, None, timeout_s=LAB_S, grace_s=GRACE_S)
             return replace(facts, shm_bytes=size)

@@ -22,6 +22,8 @@ from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
 from hostemu.runner.fabric import check_wiring
+from hostemu.runner.forecast.kept import kept_forecast
+from hostemu.runner.forecast.room import require_room
 from hostemu.runner.layout import plan_layout
 from hostemu.scenario import Scenario
 from hostemu.sim import EngineName, choose_engine, simulate, simulate_fleet
@@ -73,6 +75,17 @@ def _chosen(backend: str, on_event: OnEvent) -> str:
     return choice.name
 
 
+def require_playable(scenario: Scenario, backend: str, kernel: Path | None, on_event: OnEvent) -> str:
+    """The backend's name, once it is sure that the scenario can be played on it here; InputError, HostError."""
+    plan_layout(scenario)
+    backend = _chosen(backend, on_event)
+    found = find_backend(backend)
+    check_wiring(scenario, found)
+    found.require(kernel)
+    require_lab()
+    return backend
+
+
 def play_real(
     scenario: Scenario,
     backend: str,
@@ -80,22 +93,23 @@ def play_real(
     time_scale: float,
     on_event: OnEvent,
     kernel: Path | None = None,
+    *,
     settle_s: float = 0.0,
+    anyway: bool = False,
 ) -> Result:
     """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns.
 
     backend: a name, or "auto": see `hostemu.guests.choose`.
     kernel: that guests boot, if they have one; None: the best there is.
     settle_s: for how long the lab stands before the programs are started, to see what that costs.
-    InputError and HostError come before anything is made.
+    anyway: also where it is known not to fit.
+    InputError and HostError come before anything is made.  The forecast that `hostemu plan` made of it is kept with it.
     """
     began_ns = time.monotonic_ns()
-    plan_layout(scenario)
-    backend = _chosen(backend, on_event)
-    found = find_backend(backend)
-    check_wiring(scenario, found)
-    found.require(kernel)
-    require_lab()
+    backend = require_playable(scenario, backend, kernel, on_event)
+    planned = kept_forecast(scenario, backend, time_scale)
+    if not anyway:
+        require_room(scenario, backend, planned)
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {
@@ -107,6 +121,7 @@ def play_real(
         "host": host_facts(),
         "began_ns": began_ns,
         "settle_s": settle_s,
+        "planned": planned,
     }
     call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
     record = folder / "record.h5"

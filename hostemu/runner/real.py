@@ -50,6 +50,11 @@ def play(argument: dict[str, Any], emit: Emit) -> None:
         RealRun(order, scenario, stack, emit).play()
 
 
+def lead_s(programs: int) -> float:
+    """How long before time 0 so many programs are told of it."""
+    return LEAD_S + LEAD_PER_PROGRAM_S * programs
+
+
 def plays_center(scenario: Scenario, backend: str) -> bool:
     """Whether a kernel of this backend's, and not this one, runs the center."""
     return scenario.hosts.center == "guest" and find_backend(backend).has_own_kernel
@@ -144,8 +149,7 @@ class RealRun:
         return next(program for program in group.programs if program.name == "center")
 
     def _start(self, group: ProgramGroup, offsets_ns: Mapping[str, int]) -> None:
-        lead_s = LEAD_S + LEAD_PER_PROGRAM_S * len(group.programs)
-        group.send_start(time.monotonic_ns() + round(lead_s * 1e9), offsets_ns)
+        group.send_start(time.monotonic_ns() + round(lead_s(len(group.programs)) * 1e9), offsets_ns)
 
     def _watch(self, group: ProgramGroup, center: Program, engine: Engine, writer: RecordWriter) -> None:
         limit_s = self.scenario.retrieval.deadline_ns / 1e9 + GRACE_S

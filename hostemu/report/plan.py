@@ -1,0 +1,77 @@
+"""A plan for people: what a run will need, of what, and where each number comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from hostemu.report.use import FIGURES
+
+JSON = Mapping[str, Any]
+MIB = 2**20
+PARTS = {
+    "runner": "hostemu and the emulator",
+    "center": "center",
+    "isp": "ISP server programs",
+    "guests": "terminal guests",
+    "kernel": "this kernel, for them",
+}
+
+
+def as_tables(plan: JSON) -> Iterator[Table]:
+    """The forecast, if there is one; its parts; limits that are hit."""
+    title = f"{plan['scenario']}: {plan['terminals']} terminals on {plan['guests']} {plan['backend']} guests"
+    if "memory_bytes" in plan:
+        yield _needs(plan, title)
+        yield _parts(plan)
+    yield _limits(plan, title)
+
+
+def _needs(plan: JSON, title: str) -> Table:
+    table = Table("", "needed", "from … to", "by", title=title, title_justify="left")
+    for figure in FIGURES:
+        found = plan[figure.name]
+        if not isinstance(found, Mapping):
+            table.add_row("run", figure.text(found), "", f"the twin, engine {plan['twin']['engine']}")
+            continue
+        low, high = found["low"], found["high"]
+        spread = "?" if high is None else f"{figure.text(low)} … {figure.text(high)}"
+        by = "models" + (", extrapolated" if found["is_extrapolated"] else "")
+        table.add_row(figure.title.removesuffix(" used"), figure.text(found["value"]), spread, by)
+    shares = f"{plan['mean_share']:.0%} of {plan['cores']} cores, {plan['peak_share']:.0%} at its busiest"
+    table.add_row("cores while it runs", shares, "", "CPU time over the twin's time")
+    table.add_row("attempts", f"{plan['size']['attempts']:,.0f}", "", "the twin")
+    table.caption = escape(f"models: {plan['origin']}: {plan['source']}; 95 % intervals")
+    table.caption_justify = "left"
+    return table
+
+
+def _parts(plan: JSON) -> Table:
+    """Memory and CPU time by part."""
+    table = Table("part", "memory, MiB", "start-up, core-seconds", "standing", "work", title_justify="left")
+    for name, title in PARTS.items():
+        cells = [
+            plan["parts"].get(f"{name}_{kind}")
+            for kind in ("memory_bytes", "start_cpu_s", "standing_cpu_share", "work_cpu_s")
+        ]
+        texts = ["" if cell is None else f"{cell['value']:.2f}" for cell in cells[1:]]
+        table.add_row(title, f"{cells[0]['value'] / MIB:.1f}", *texts)
+    return table
+
+
+def _limits(plan: JSON, title: str) -> Table:
+    """What the kernel allows; only what matters: what is hit, or comes nearest."""
+    table = Table("limit", "of", "here", "needed", title=f"limits, {title}", title_justify="left")
+    for limit in plan["limits"]:
+        if limit["current"] is None or limit["only_if"]:
+            continue
+        mark = "" if limit["ok"] else " [red]too little[/]"
+        table.add_row(escape(limit["name"]), limit["what"], _shown(limit, "current"), _shown(limit, "needed") + mark)
+    return table
+
+
+def _shown(limit: JSON, key: str) -> str:
+    return f"{limit[key] / 2**30:.2f} GiB" if limit["unit"] == "bytes" else str(limit[key])

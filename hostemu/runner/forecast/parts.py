@@ -1,0 +1,118 @@
+"""What a run's use consists of: a model per part, each over what the part grows with, fitted to runs in small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hostemu.base.errors import RunError
+from hostemu.fitting import fit
+from hostemu.fitting.models import Model
+from hostemu.measure.lab_use import KERNEL, RUNNER
+from hostemu.runner.using import CENTER, GUESTS, ISP
+
+LEAST = 1e-9
+"""What takes nothing, or less than noise, is fitted as this: models are of positive numbers."""
+
+Used = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A run's size.  programs: ISP server programs.  attempts: of all terminals.  run_s: real seconds of the run."""
+
+    guests: int
+    terminals: int
+    programs: int
+    attempts: float
+    run_s: float
+
+    def over(self, name: str) -> float:
+        """How much there is of what a part grows with."""
+        values = {
+            "guests": self.guests,
+            "terminals": self.terminals,
+            "terminals_per_program": self.terminals / self.programs,
+            "attempts": self.attempts,
+        }
+        return float(values[name])
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of what a run uses.  kind: of what, with its unit.  over: what it grows with; see Size.over.
+
+    Over terminals_per_program it is what one ISP server program takes.
+    """
+
+    kind: str
+    part: str
+    over: str
+
+    @property
+    def quantity(self) -> str:
+        """Its name in model files."""
+        return f"{self.part}_{self.kind}"
+
+    def times(self, size: Size) -> float:
+        """How many times the modelled value a run takes: of each program, in each second of standing."""
+        programs = size.programs if self.over == "terminals_per_program" else 1
+        return programs * (size.run_s if self.kind == STANDING else 1.0)
+
+    def measured(self, used: Used, size: Size) -> float:
+        """What a run took of it, as the model has it."""
+        programs = size.programs if self.over == "terminals_per_program" else 1
+        return max(self._taken(used, size) / programs, LEAST)
+
+    def _taken(self, used: Used, size: Size) -> float:
+        if self.kind == WORK:
+            standing = used["standing_cpu"].get(self.part, 0.0) * size.run_s
+            return float(used["cpu"][self.part] - used["cpu_start"][self.part] - standing)
+        table = used[TABLES[self.kind]]
+        return float(table if self.part == RUN else table[self.part])
+
+
+MEMORY, START_CPU, STANDING, WORK = "memory_bytes", "start_cpu_s", "standing_cpu_share", "work_cpu_s"
+START, DISK = "start_s", "disk_bytes"
+RUN = "run"
+"""The part of what is not parted."""
+
+TABLES = {MEMORY: "memory", START_CPU: "cpu_start", STANDING: "standing_cpu", START: "start_s", DISK: "disk_bytes"}
+
+PARTS = (
+    Part(MEMORY, RUNNER, "guests"),
+    Part(MEMORY, KERNEL, "guests"),
+    Part(MEMORY, CENTER, "terminals"),
+    Part(MEMORY, ISP, "terminals_per_program"),
+    Part(MEMORY, GUESTS, "guests"),
+    Part(START_CPU, RUNNER, "guests"),
+    Part(START_CPU, CENTER, "terminals"),
+    Part(START_CPU, ISP, "terminals_per_program"),
+    Part(START_CPU, GUESTS, "guests"),
+    Part(STANDING, RUNNER, "guests"),
+    Part(STANDING, CENTER, "terminals"),
+    Part(STANDING, ISP, "terminals_per_program"),
+    Part(STANDING, GUESTS, "guests"),
+    Part(WORK, RUNNER, "attempts"),
+    Part(WORK, CENTER, "terminals"),
+    Part(WORK, ISP, "attempts"),
+    Part(WORK, GUESTS, "attempts"),
+    Part(START, RUN, "guests"),
+    Part(DISK, RUN, "terminals"),
+)
+"""CPU time is what starting took, what standing takes per second, and what the work itself took beyond that."""
+
+
+def fit_parts(backend: str, runs: Sequence[tuple[Size, Used]]) -> dict[str, Model]:
+    """A model of every part, by its quantity; RunError for runs that tell too little."""
+    if len({size.guests for size, _ in runs}) < 2:
+        raise RunError("too few runs to fit to", expected="runs of two sizes or more", found=f"{len(runs)} runs")
+    return dict(_models(backend, runs))
+
+
+def _models(backend: str, runs: Sequence[tuple[Size, Used]]) -> Iterator[tuple[str, Model]]:
+    for part in PARTS:
+        x = [size.over(part.over) for size, _ in runs]
+        y = [part.measured(used, size) for size, used in runs]
+        yield part.quantity, Model(part.quantity, part.over, backend, fit("linear", x, y))

@@ -1,0 +1,168 @@
+"""The forecast: how long and how busy a run will be, by the simulated twin; what that takes, by models of its parts."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hostemu.base.errors import InputError
+from hostemu.fitting.models import Models
+from hostemu.measure.costs import NO_COSTS
+from hostemu.records import RunRecord
+from hostemu.runner.forecast.parts import DISK, MEMORY, PARTS, STANDING, START, START_CPU, WORK, Part, Size
+from hostemu.runner.real import lead_s
+from hostemu.scenario import Scenario
+from hostemu.sim import simulate, simulate_fleet
+from hostemu.sim.fleet import obstacles
+
+CPU_KINDS = (START_CPU, STANDING, WORK)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A forecast number, and from low to high with 95 % confidence; infinite where models do not tell.
+
+    is_extrapolated: at least one of its models is used outside of the sizes that it was fitted to.
+    """
+
+    value: float
+    low: float
+    high: float
+    is_extrapolated: bool = True
+
+    @staticmethod
+    def total(parts: Iterable[Amount]) -> Amount:
+        """The sum; errors of parts are taken to be independent."""
+        items = list(parts)
+        value = sum(item.value for item in items)
+        half = math.sqrt(sum((item.high - item.value) ** 2 for item in items))
+        return Amount(value, max(0.0, value - half), value + half, any(item.is_extrapolated for item in items))
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What the twin tells.  makespan_s: real seconds.  peak: most terminals in contact at a moment, over the mean."""
+
+    engine: str
+    attempts: int
+    makespan_s: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will need.  Seconds are real ones.  parts: by quantity.
+
+    source: of the models.  cores: that the run may use.
+    """
+
+    size: Size
+    twin: Twin
+    parts: dict[str, Amount]
+    cores: int
+    source: str
+
+    def kind(self, *kinds: str) -> Amount:
+        """All parts of these kinds together."""
+        return Amount.total(self.parts[part.quantity] for part in PARTS if part.kind in kinds)
+
+    @property
+    def memory_bytes(self) -> Amount:
+        """At its peak."""
+        return self.kind(MEMORY)
+
+    @property
+    def cpu_s(self) -> Amount:
+        """From the first process of the lab until the last terminal is done."""
+        return self.kind(*CPU_KINDS)
+
+    @property
+    def start_s(self) -> Amount:
+        """Until the programs begin."""
+        return self.kind(START)
+
+    @property
+    def disk_bytes(self) -> Amount:
+        """The run's folder."""
+        return self.kind(DISK)
+
+    @property
+    def mean_share(self) -> float:
+        """Of the time of all cores, while the programs work."""
+        return self.kind(STANDING, WORK).value / (self.size.run_s * self.cores)
+
+    @property
+    def peak_share(self) -> float:
+        """The same while most terminals are in contact."""
+        return self.mean_share * self.twin.peak
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data; numbers that are not finite are null."""
+        totals = {name: getattr(self, name) for name in ("memory_bytes", "cpu_s", "start_s", "disk_bytes")}
+        return {
+            **{name: _plain(amount) for name, amount in totals.items()},
+            "run_s": self.size.run_s,
+            "mean_share": self.mean_share,
+            "peak_share": self.peak_share,
+            "cores": self.cores,
+            "size": asdict(self.size),
+            "twin": asdict(self.twin),
+            "parts": {name: _plain(amount) for name, amount in self.parts.items()},
+            "source": self.source,
+        }
+
+
+def _plain(amount: Amount) -> dict[str, Any]:
+    values = asdict(amount)
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def play_twin(scenario: Scenario, time_scale: float) -> Twin:
+    """Play the scenario simulated, `time_scale` times faster; by the compiled engine where that can."""
+    scaled = scenario.scaled(time_scale)
+    record = simulate(scaled) if obstacles(scaled, NO_COSTS) else simulate_fleet(scaled)
+    attempts = sum(record.extra["attempts_by_reason"].values())
+    return Twin(record.engine, attempts, record.makespan_ns / 1e9, _peak(record, scenario))
+
+
+def _peak(record: RunRecord, scenario: Scenario) -> float:
+    """Terminals in contact at most over their mean: those not done yet, as far as programs contact them at a time."""
+    progress = record.progress
+    if len(progress) < 2 or not record.makespan_ns:
+        return 1.0
+    done = (progress["retrieved"] + progress["failed"]).astype(float)
+    contacts = float(scenario.isp_programs * scenario.retrieval.concurrency)
+    active = np.minimum(contacts, scenario.fleet.terminals - np.concatenate([[0.0], done[:-1]]))
+    took = np.diff(progress["t_ns"].astype(float), prepend=0.0)
+    mean = float((active * took).sum() / took.sum()) if took.sum() > 0 else 0.0
+    return float(active.max()) / mean if mean > 0 else 1.0
+
+
+def forecast(scenario: Scenario, twin: Twin, models: Models, backend: str) -> Forecast:
+    """What a run of the scenario on this backend takes, by models that `fit_parts` has made."""
+    programs = scenario.guests + scenario.isp_programs + 1
+    run_s = twin.makespan_s + lead_s(programs)
+    size = Size(scenario.guests, scenario.fleet.terminals, scenario.isp_programs, twin.attempts, run_s)
+    return Forecast(size, twin, dict(_parts(size, models, backend)), len(os.sched_getaffinity(0)), models.source)
+
+
+def _parts(size: Size, models: Models, backend: str) -> Iterator[tuple[str, Amount]]:
+    for part in PARTS:
+        model = models.get(part.quantity, backend)
+        if model is None:
+            raise _missing(part, backend)
+        said, times = model.at(size.over(part.over)), part.times(size)
+        yield part.quantity, Amount(said.value * times, said.low * times, said.high * times, said.is_extrapolated)
+
+
+def _missing(part: Part, backend: str) -> InputError:
+    return InputError(
+        f"the models have no {part.quantity} of {backend} guests",
+        expected="models that `hostemu plan` has made of this scenario on this backend",
+        hint="leave --model away: what is missing is measured",
+    )
