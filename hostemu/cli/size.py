@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hostemu.base.errors import InputError
 from hostemu.base.units import parse_duration_ns
 from hostemu.cli.output import (
     JsonOption,
@@ -25,7 +26,11 @@ from hostemu.cli.output import (
 )
 from hostemu.cli.progress import RunDisplay
 from hostemu.measure.costs import NO_COSTS, load_costs
-from hostemu.scenario import load_scenario
+from hostemu.measure.host import host_facts
+from hostemu.runner.forecast.hosts import Count, Hosts, hosts_for
+from hostemu.runner.forecast.kept import kept_models
+from hostemu.runner.forecast.parts import size_of as size_of_run
+from hostemu.scenario import Scenario, load_scenario
 from hostemu.sim.sizing import HEADROOM, Played, Sizing, require_sensible
 from hostemu.sim.sizing import size as size_of
 
@@ -40,6 +45,9 @@ def size(
         Path | None,
         typer.Option(help="Cost model made by `hostemu calibrate costs`; without it CPU time is not known."),
     ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Also say how many machines like this one a real run on such guests takes.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each answer is the mean of.")] = 5,
     settings: SetOption = None,
     seed: SeedOption = None,
@@ -52,14 +60,40 @@ def size(
     costs = NO_COSTS if model is None else load_costs(model)
     with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals within {within_s:g} s") as progress:
         sizing = size_of(plan, within_s, costs, seeds, RunDisplay(progress))
-    write_json(
-        json, {"scenario": plan.name, "terminals": plan.fleet.terminals, "within_s": within_s, **asdict(sizing)}
-    )
+    hosts = None if backend is None else _hosts(plan, sizing, backend)
+    result = {"scenario": plan.name, "terminals": plan.fleet.terminals, "within_s": within_s, **asdict(sizing)}
+    write_json(json, result | ({} if hosts is None else {"hosts": {**asdict(hosts), "needed": hosts.needed}}))
     console = results_console(json)
     table = Table(title=f"{plan.fleet.terminals} terminals within {within_s:g} s", show_header=False)
     for name, value in _rows(sizing, plan.retrieval.list_size, known=model is not None):
         table.add_row(name, value)
+    if hosts is not None:
+        table.add_row(f"hosts for {hosts.backend} guests", _hosts_text(hosts))
     console.print(table)
+
+
+def _hosts(scenario: Scenario, sizing: Sizing, backend: str) -> Hosts:
+    """Machines for a real run of the fleet; InputError when nothing is known of such guests here."""
+    models = kept_models(scenario, backend)
+    if models is None:
+        raise InputError(
+            f"what a run of this scenario takes on {backend} guests is not known here",
+            hint=f"`hostemu plan {scenario.name} --backend {backend}`, with the same --set values, measures it",
+        )
+    used = sizing.chosen or sizing.best
+    return hosts_for(size_of_run(scenario, used.attempts, used.time_s), models, backend, host_facts())
+
+
+def _hosts_text(hosts: Hosts) -> str:
+    texts = [f"{what} {_count(count)}" for what, count in (("memory", hosts.by_memory), ("CPU", hosts.by_cpu))]
+    needed = "no number is enough" if hosts.needed is None else f"{hosts.needed} like this one"
+    return f"{needed} (by {', by '.join(texts)}); {hosts.bottleneck} asks for most"
+
+
+def _count(count: Count | None) -> str:
+    if count is None:
+        return "–"
+    return f"{count.value} (95 %: {count.low} … {'?' if count.high is None else count.high})"
 
 
 def _rows(sizing: Sizing, list_size: int, *, known: bool) -> Iterator[tuple[str, str]]:

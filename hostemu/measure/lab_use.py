@@ -1,9 +1,9 @@
 """CPU time and memory of everything in the lab, by part.  Called inside the lab, with nothing but /proc.
 
-CPU time is that of the lab's processes by their own clocks (ns, threads included; clock_getcpuclockid(3)), and of those
-that have ended, by what their parents were told (clock ticks, 10 ms; proc_pid_stat(5)).  What the kernel does for a
-process in its system calls is in it, and so are frames on their way through its network stack, which the sender's call
-carries; kernel threads and interrupts are not: `machine` has them, and whatever else the machine did.
+CPU time is that of the lab's processes by their own clocks (ns, threads included; clock_getcpuclockid(3)), and of
+those that have ended, by what their parents were told (clock ticks, 10 ms; proc_pid_stat(5)).  What the kernel does
+for a process in its system calls is in it, and so are frames on their way through its network stack, which the
+sender's call carries; kernel threads and interrupts are not: `machine` has them, and whatever else the machine did.
 Memory is what processes take, shared pages once (`memory_count`), and what the kernel has allocated for itself since
 the beginning: network namespaces, interfaces, sockets.
 """

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from hostemu.base.resources import data_file
 from hostemu.report.statistics import Estimate
+from hostemu.report.use import planned_value
 from hostemu.report.variants import changes, identity
 
 Summary = dict[str, Any]
@@ -34,6 +35,7 @@ class Quantity:
 
 
 SIMULATED = "simulated"
+MIB = 2**20
 ORDER = ("netns", "uml", "qemu", "kvm", "xen", "vmware")
 """In which backends stand side by side; others follow."""
 
@@ -46,6 +48,14 @@ QUANTITIES = (
     Quantity("time to retrieve, 99th percentile, s", ("time_to_retrieve_s", "p99"), 1),
     Quantity("attempts per terminal", ("attempts", "mean"), 2),
 )
+
+USED = (
+    Quantity("memory used, MiB", ("used_mib",), 0),
+    Quantity("planned", ("planned_mib",), 0),
+    Quantity("CPU time used, core-seconds", ("used", "cpu_s"), 1),
+    Quantity("planned", ("planned_cpu_s",), 1),
+)
+"""What real runs took of the machine; of those that a plan was made for, beside it."""
 
 _PUBLISHED_KEYS = {"terminals": "terminals", "retrieved": "retrieved_at_most", "time, s": "time_s"}
 
@@ -66,9 +76,17 @@ def compare(summaries: Iterable[Summary]) -> list[JSON]:
     """
     experiments: dict[str, list[Summary]] = {}
     for summary in summaries:
-        run = {**summary, "failed_total": sum(summary["failed"].values())}
+        run = {**summary, "failed_total": sum(summary["failed"].values()), **_use(summary)}
         experiments.setdefault(identity(run["scenario_text"]), []).append(run)
     return [_compare_one(runs) for runs in experiments.values()]
+
+
+def _use(summary: Summary) -> JSON:
+    """Memory in MiB, and what was planned; without those that a run does not tell."""
+    used = summary.get("used", {}).get("memory_bytes")
+    memory, cpu_s = (planned_value(summary.get("planned", {}), name) for name in ("memory_bytes", "cpu_s"))
+    found = {"used_mib": used and used / MIB, "planned_mib": memory and memory / MIB, "planned_cpu_s": cpu_s}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _compare_one(runs: Sequence[Summary]) -> JSON:
@@ -95,8 +113,13 @@ def _compare_one(runs: Sequence[Summary]) -> JSON:
             {"mode": run["mode"], "backend": run["backend"], "seed": run["seed"], "why": _why(run)}
             for run in left_out
         ],
-        "rows": [_row(quantity, published, backends, shown) for quantity in QUANTITIES],
+        "rows": [_row(quantity, published, backends, shown) for quantity in (*QUANTITIES, *_used_by(measured))],
     }
+
+
+def _used_by(runs: Sequence[Summary]) -> list[Quantity]:
+    """Those of USED that some run tells."""
+    return [quantity for quantity in USED if any(quantity.read(run) is not None for run in runs)]
 
 
 def _sides(runs: Sequence[Summary]) -> dict[str, list[Summary]]:

@@ -35,14 +35,15 @@ def _needs(plan: JSON, title: str) -> Table:
     for figure in FIGURES:
         found = plan[figure.name]
         if not isinstance(found, Mapping):
-            table.add_row("run", figure.text(found), "", f"the twin, engine {plan['twin']['engine']}")
+            table.add_row(f"run, {figure.unit}", figure.number(found), "", f"the twin ({plan['twin']['engine']})")
             continue
         low, high = found["low"], found["high"]
-        spread = "?" if high is None else f"{figure.text(low)} … {figure.text(high)}"
+        spread = "?" if high is None else f"{figure.number(low)} … {figure.number(high)}"
         by = "models" + (", extrapolated" if found["is_extrapolated"] else "")
-        table.add_row(figure.title.removesuffix(" used"), figure.text(found["value"]), spread, by)
-    shares = f"{plan['mean_share']:.0%} of {plan['cores']} cores, {plan['peak_share']:.0%} at its busiest"
-    table.add_row("cores while it runs", shares, "", "CPU time over the twin's time")
+        title = f"{figure.title.removesuffix(' used')}, {figure.unit}"
+        table.add_row(title, figure.number(found["value"]), spread, by)
+    table.add_row(f"share of {plan['cores']} cores", f"{plan['mean_share']:.0%}", "", "CPU time over the twin's time")
+    table.add_row("at its busiest", f"{plan['peak_share']:.0%}", "", "the twin")
     table.add_row("attempts", f"{plan['size']['attempts']:,.0f}", "", "the twin")
     table.caption = escape(f"models: {plan['origin']}: {plan['source']}; 95 % intervals")
     table.caption_justify = "left"

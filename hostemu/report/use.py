@@ -19,9 +19,13 @@ class Used:
     divisor: float
     digits: int
 
+    def number(self, value: float) -> str:
+        """The value in its unit."""
+        return f"{value / self.divisor:,.{self.digits}f}"
+
     def text(self, value: float) -> str:
         """The value with its unit."""
-        return f"{value / self.divisor:,.{self.digits}f} {self.unit}"
+        return f"{self.number(value)} {self.unit}"
 
 
 FIGURES = (
@@ -44,7 +48,8 @@ def errors(summary: JSON) -> dict[str, float]:
     """(planned − used) / used of every figure that a run has both of."""
     found = {}
     for figure in FIGURES:
-        used, planned = summary["used"].get(figure.name), planned_value(summary["planned"], figure.name)
+        used = summary.get("used", {}).get(figure.name)
+        planned = planned_value(summary.get("planned", {}), figure.name)
         if used and planned is not None:
             found[figure.name] = (planned - used) / used
     return found
@@ -54,8 +59,8 @@ def use_rows(summary: JSON) -> Iterator[tuple[str, str]]:
     """A row per figure of a run's use, with what was planned."""
     off = errors(summary)
     for figure in FIGURES:
-        used = summary["used"].get(figure.name)
+        used = summary.get("used", {}).get(figure.name)
         if used is not None:
-            planned = planned_value(summary["planned"], figure.name)
+            planned = planned_value(summary.get("planned", {}), figure.name)
             note = f" (planned {figure.text(planned or 0.0)}, {off[figure.name]:+.1%})" if figure.name in off else ""
             yield figure.title, figure.text(used) + note

@@ -103,7 +103,7 @@ def play_real(
     kernel: that guests boot, if they have one; None: the best there is.
     settle_s: for how long the lab stands before the programs are started, to see what that costs.
     anyway: also where it is known not to fit.
-    InputError and HostError come before anything is made.  The forecast that `hostemu plan` made of it is kept with it.
+    InputError and HostError come before anything is made.  What `hostemu plan` said of this run goes into its record.
     """
     began_ns = time.monotonic_ns()
     backend = require_playable(scenario, backend, kernel, on_event)

@@ -1,4 +1,4 @@
-"""What a real run uses of the machine: taken down when its programs start to work, and when the last terminal is done."""
+"""What a real run uses of the machine, taken down when its programs begin and when the last terminal is done."""
 
 from __future__ import annotations
 

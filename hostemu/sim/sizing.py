@@ -36,6 +36,7 @@ class Played:
 
     time_s: mean time until the last terminal; interval: of that mean, 95 %, None of one seed.
     retrieved: the least share of any seed.  isp_cpu_s, center_cpu_s: CPU time of all programs of a kind, mean.
+    attempts: of all terminals, mean.
     """
 
     concurrency: int
@@ -44,6 +45,7 @@ class Played:
     retrieved: float
     isp_cpu_s: float
     center_cpu_s: float
+    attempts: float = 0.0
 
     @property
     def latest_s(self) -> float:
@@ -137,6 +139,7 @@ class _Search:
             min(retrieved) / self._scenario.fleet.terminals,
             mean(isp),
             mean([s * costs.center_report_ns / 1e9 for s in retrieved]),
+            mean([float(sum(by_reason.values())) for by_reason in attempts]),
         )
 
 

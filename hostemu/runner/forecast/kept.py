@@ -1,4 +1,4 @@
-"""What is kept between commands, in the user's cache: models of scenarios, and forecasts for runs to be held against."""
+"""What is kept in the user's cache: models of scenarios, and forecasts that runs are held against."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from hostemu.fitting import fit
 from hostemu.fitting.models import Model
 from hostemu.measure.lab_use import KERNEL, RUNNER
 from hostemu.runner.using import CENTER, GUESTS, ISP
+from hostemu.scenario import Scenario
 
 LEAST = 1e-9
 """What takes nothing, or less than noise, is fitted as this: models are of positive numbers."""
@@ -37,6 +38,11 @@ class Size:
             "attempts": self.attempts,
         }
         return float(values[name])
+
+
+def size_of(scenario: Scenario, attempts: float, run_s: float) -> Size:
+    """The size of a run of this scenario."""
+    return Size(scenario.guests, scenario.fleet.terminals, scenario.isp_programs, attempts, run_s)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The forecast: how long and how busy a run will be, by the simulated twin; what that takes, by models of its parts."""
+"""The forecast: how long a run lasts and what it does, by the twin; what that takes, by models of its parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hostemu.base.errors import InputError
 from hostemu.fitting.models import Models
 from hostemu.measure.costs import NO_COSTS
 from hostemu.records import RunRecord
-from hostemu.runner.forecast.parts import DISK, MEMORY, PARTS, STANDING, START, START_CPU, WORK, Part, Size
+from hostemu.runner.forecast.parts import DISK, MEMORY, PARTS, STANDING, START, START_CPU, WORK, Part, Size, size_of
 from hostemu.runner.real import lead_s
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate, simulate_fleet
@@ -147,11 +147,12 @@ def forecast(scenario: Scenario, twin: Twin, models: Models, backend: str) -> Fo
     """What a run of the scenario on this backend takes, by models that `fit_parts` has made."""
     programs = scenario.guests + scenario.isp_programs + 1
     run_s = twin.makespan_s + lead_s(programs)
-    size = Size(scenario.guests, scenario.fleet.terminals, scenario.isp_programs, twin.attempts, run_s)
-    return Forecast(size, twin, dict(_parts(size, models, backend)), len(os.sched_getaffinity(0)), models.source)
+    size = size_of(scenario, twin.attempts, run_s)
+    return Forecast(size, twin, dict(parts_of(size, models, backend)), len(os.sched_getaffinity(0)), models.source)
 
 
-def _parts(size: Size, models: Models, backend: str) -> Iterator[tuple[str, Amount]]:
+def parts_of(size: Size, models: Models, backend: str) -> Iterator[tuple[str, Amount]]:
+    """Every part of a run of this size; InputError for models that lack one."""
     for part in PARTS:
         model = models.get(part.quantity, backend)
         if model is None:

@@ -15,7 +15,7 @@ from typing import Any
 from hostemu.base.errors import RunError
 from hostemu.gine import Engine, Network
 from hostemu.lab import call_in_lab
-from hostemu.runner.forecast.parts import Size, Used
+from hostemu.runner.forecast.parts import Size, Used, size_of
 from hostemu.runner.play import OnEvent, play_real
 from hostemu.scenario import Scenario
 
@@ -100,8 +100,3 @@ def _played(scenario: Scenario, summary: dict[str, Any]) -> Played:
         summary["used"],
         () if summary["verdict"] == "valid" else tuple(summary["verdict"]),
     )
-
-
-def size_of(scenario: Scenario, attempts: float, run_s: float) -> Size:
-    """The size of a run of this scenario."""
-    return Size(scenario.guests, scenario.fleet.terminals, scenario.isp_programs, attempts, run_s)

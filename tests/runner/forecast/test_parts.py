@@ -1,0 +1,83 @@
+"""Models of parts give back what they were fitted to, and tell apart what each guest adds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostemu.base.errors import InputError, RunError
+from hostemu.fitting.models import Models
+from hostemu.runner.forecast.parts import MEMORY, PARTS, STANDING, START_CPU, WORK, Size, fit_parts
+from hostemu.runner.forecast.predict import Amount, parts_of
+
+NAMES = ("runner", "center", "isp", "guests")
+
+
+def size(guests: int, programs: int = 1) -> Size:
+    return Size(guests, 100 * guests, programs, 1200.0 * guests, 8.0)
+
+
+def used(of: Size, fixed: float, each: float) -> dict[str, Any]:
+    """Every part takes something anyway, something per guest, per program, per attempt, per second."""
+    start = {name: fixed + each * of.guests for name in NAMES} | {"isp": of.programs * fixed}
+    standing = dict.fromkeys(NAMES, 0.01)
+    work = {name: 1e-4 * of.attempts for name in NAMES} | {"center": 1e-3 * of.terminals}
+    return {
+        "cpu": {name: start[name] + 0.01 * of.run_s + work[name] for name in NAMES},
+        "cpu_start": start,
+        "standing_cpu": standing,
+        "memory": {name: (fixed + each * of.guests) * 2**20 for name in (*NAMES, "kernel")},
+        "start_s": fixed + each * of.guests,
+        "disk_bytes": 1e5 + 1e3 * of.terminals,
+    }
+
+
+def models(fixed: float, each: float) -> Models:
+    sizes = [size(guests) for guests in (1, 3, 8, 1, 3, 8)]
+    return Models("made up", fit_parts("netns", [(one, used(one, fixed, each)) for one in sizes]))
+
+
+def total(found: dict[str, Amount], kind: str) -> float:
+    return sum(found[part.quantity].value for part in PARTS if part.kind == kind)
+
+
+@settings(max_examples=25, deadline=None)
+@given(fixed=st.floats(0.1, 100), each=st.floats(0.01, 100), guests=st.integers(1, 1000))
+def test_a_linear_world_is_forecast_exactly(fixed: float, each: float, guests: int) -> None:
+    large = size(guests)
+    found, truth = dict(parts_of(large, models(fixed, each), "netns")), used(large, fixed, each)
+    assert total(found, WORK) == pytest.approx(3e-4 * large.attempts + 1e-3 * large.terminals, rel=0.01)
+    assert total(found, STANDING) == pytest.approx(4 * 0.01 * 8.0, rel=0.01)
+    assert total(found, START_CPU) == pytest.approx(sum(truth["cpu_start"].values()), rel=0.01)
+    assert total(found, MEMORY) == pytest.approx(sum(truth["memory"].values()), rel=0.01)
+    assert found["run_start_s"].value == pytest.approx(truth["start_s"], rel=0.01)
+
+
+def test_what_programs_take_counts_once_for_each_of_them() -> None:
+    known = models(1.0, 0.0)
+    one, three = (dict(parts_of(size(8, programs), known, "netns"))["isp_start_cpu_s"].value for programs in (1, 3))
+    assert three == pytest.approx(3 * one, rel=0.01)
+
+
+def test_sizes_beyond_those_of_the_fit_are_extrapolated() -> None:
+    known = models(1.0, 1.0)
+    assert not dict(parts_of(size(5), known, "netns"))["guests_memory_bytes"].is_extrapolated
+    assert dict(parts_of(size(9), known, "netns"))["guests_memory_bytes"].is_extrapolated
+
+
+def test_models_of_another_backend_are_refused() -> None:
+    with pytest.raises(InputError, match="uml"):
+        dict(parts_of(size(5), models(1.0, 1.0), "uml"))
+
+
+def test_runs_of_one_size_tell_too_little() -> None:
+    with pytest.raises(RunError, match="too few"):
+        fit_parts("netns", [(size(3), used(size(3), 1.0, 1.0))] * 4)
+
+
+def test_errors_of_parts_add_up_as_independent_ones_do() -> None:
+    both = Amount.total([Amount(10, 7, 13, False), Amount(20, 16, 24, False)])
+    assert (both.value, both.low, both.high, both.is_extrapolated) == (30, 25, 35, False)
