@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,15 +11,23 @@ from hostemu.cli.output import JsonOption, results_console, write_json
 from hostemu.records import read_record, summary
 from hostemu.report.compare import as_markdown, as_table
 from hostemu.report.compare import compare as compare_summaries
+from hostemu.report.use import checked, checks_as_markdown, checks_as_table
 
 
 def compare(
     records: Annotated[list[Path], typer.Argument(help="Record files, or folders that hold record.h5 files.")],
+    plans: Annotated[
+        bool, typer.Option("--plans", help="Show instead what each run used, beside what was planned for it.")
+    ] = False,
     json: JsonOption = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print tables for a document.")] = False,
 ) -> None:
     """Show runs of a scenario side by side: published (table 5 of the thesis), measured, simulated, difference."""
-    comparisons = compare_summaries([summary(read_record(path)) for path in _files(records)])
+    summaries = [summary(read_record(path)) for path in _files(records)]
+    if plans:
+        _show_plans(summaries, json, markdown)
+        return
+    comparisons = compare_summaries(summaries)
     write_json(json, comparisons)
     console = results_console(json)
     for comparison in comparisons:
@@ -27,6 +35,16 @@ def compare(
             typer.echo(as_markdown(comparison), err=console.stderr)
         else:
             console.print(as_table(comparison))
+
+
+def _show_plans(summaries: list[dict[str, Any]], json: Path | None, markdown: bool) -> None:
+    checks = checked(summaries)
+    write_json(json, checks)
+    console = results_console(json)
+    if markdown:
+        typer.echo(checks_as_markdown(checks), err=console.stderr)
+    else:
+        console.print(checks_as_table(checks))
 
 
 def _files(paths: list[Path]) -> list[Path]:

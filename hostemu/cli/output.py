@@ -60,6 +60,17 @@ def terminals_override(number: float | None) -> list[str]:
     return [f"fleet.terminals={int(number)}"]
 
 
+def whole_numbers(option: str, text: str | None) -> tuple[int, ...]:
+    """The numbers of an option such as 400,800: each once, in order; InputError for anything else."""
+    try:
+        found = tuple(sorted({int(float(part)) for part in (text or "").split(",")}))
+    except (ValueError, OverflowError):
+        found = ()
+    if not found or found[0] < 1:
+        raise InputError(f"{option} names no numbers above 0", expected="such as 400,800,1600", found=repr(text))
+    return found
+
+
 def write_json(target: Path | None, value: Any) -> None:
     """Write a result to a file (whole or not at all) or to standard output; nothing without a target."""
     if target is None:

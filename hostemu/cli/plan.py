@@ -18,21 +18,28 @@ from hostemu.cli.output import (
     progress_bar,
     results_console,
     terminals_override,
+    whole_numbers,
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
 from hostemu.cli.run import KernelOption, OutputOption
-from hostemu.fitting.models import Models, load_models, require_host
-from hostemu.measure.host import host_facts
 from hostemu.report.plan import as_tables
-from hostemu.runner.forecast.kept import keep_forecast, keep_models, kept_models
-from hostemu.runner.forecast.measuring import measure as measure_parts
-from hostemu.runner.forecast.predict import Forecast, Twin, forecast, play_twin
+from hostemu.runner.forecast.kept import keep_forecast
+from hostemu.runner.forecast.measuring import Means, find_models
+from hostemu.runner.forecast.predict import forecast, play_twin
 from hostemu.runner.forecast.room import limits_of, no_room, refusals
+from hostemu.runner.forecast.small import Asked, Sizes
 from hostemu.runner.play import OnEvent, require_playable
-from hostemu.scenario import Scenario, load_scenario
+from hostemu.scenario import load_scenario
 
-MEASURED, KEPT = "measured just now", "measured earlier on this machine"
+MeasureOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--measure/--no-measure",
+        help="Play the scenario in small to learn what its parts need, a minute or two; by default where that was"
+        " not done before. Without it, only limits are looked at.",
+    ),
+]
 
 
 def plan(
@@ -45,75 +52,52 @@ def plan(
     time_scale: ScaleOption = 1.0,
     output: OutputOption = Path("runs"),
     model: Annotated[
-        Path | None, typer.Option(help="Models that an earlier `hostemu plan` has made of this scenario.")
+        Path | None, typer.Option(help="Models that an earlier plan of this scenario has made; see its JSON.")
     ] = None,
-    measure: Annotated[
-        bool | None,
-        typer.Option(
-            "--measure/--no-measure",
-            help="Play the scenario in small to learn what its parts need, a minute or two; by default where"
-            " that was not done before. Without, only the kernel's limits are looked at.",
-        ),
-    ] = None,
+    measure: MeasureOption = None,
+    sizes: Annotated[
+        str, typer.Option(metavar="N,N…", help="Numbers of guests that are played to measure.")
+    ] = "1,3,8",
+    repeats: Annotated[int, typer.Option(min=1, help="How often each of them is played.")] = 2,
     json: JsonOption = None,
 ) -> None:
     """Say what a real run will need here: memory, CPU time, time, limits; exit code 3 when it does not fit."""
-    asked = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
-    found = None
-    with progress_bar(f"{asked.name}: {asked.fleet.terminals} terminals on {asked.guests} guests") as progress:
+    playing = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
+    means = Means(model, bool(measure), Sizes(whole_numbers("--sizes", sizes), repeats))
+    title = f"{playing.name}: {playing.fleet.terminals} terminals on {playing.guests} guests"
+    with progress_bar(title) as progress:
         display = RunDisplay(progress)
-        backend = require_playable(asked, backend, kernel, display)
-        if model is not None or measure is not False:
-            twin = play_twin(asked, time_scale)
-            models, origin = _models(asked, backend, kernel, time_scale, twin, model, measure, display)
-            found = forecast(asked, twin, models, backend)
-        limits = limits_of(asked, backend, None if found is None else found.memory_bytes.value)
-    reasons = list(refusals(limits, found, output))
-    result = _result(asked, backend, time_scale, found, "" if found is None else origin)
-    result |= {"limits": [limit.as_json() for limit in limits], "refused": reasons}
-    if found is not None:
-        keep_forecast(result, asked, backend, time_scale)
+        asked = Asked(playing, require_playable(playing, backend, kernel, display), time_scale, kernel)
+        result = _result(asked, None if measure is False and model is None else means, output, display)
     write_json(json, result)
     console = results_console(json)
     for table in as_tables(result):
         console.print(table)
-    if reasons:
-        raise no_room(reasons, "; ".join(dict.fromkeys(limit.fix for limit in limits if limit.is_hit)))
+    if result["refused"]:
+        fixes = dict.fromkeys(limit["fix"] for limit in result["limits"] if limit["fix"] and not limit["only_if"])
+        raise no_room(result["refused"], "; ".join(fixes))
 
 
-def _models(
-    scenario: Scenario,
-    backend: str,
-    kernel: Path | None,
-    time_scale: float,
-    twin: Twin,
-    model: Path | None,
-    measure: bool | None,
-    on_event: OnEvent,
-) -> tuple[Models, str]:
-    """The models to plan by, and where they come from."""
-    if model is not None:
-        models = load_models(model)
-        require_host(models, host_facts(), model)
-        return models, str(model)
-    kept = None if measure else kept_models(scenario, backend)
-    if kept is not None:
-        return kept, KEPT
-    models = measure_parts(scenario, backend, kernel, time_scale, twin, on_event)
-    keep_models(models, scenario, backend)
-    return models, MEASURED
-
-
-def _result(
-    scenario: Scenario, backend: str, time_scale: float, found: Forecast | None, origin: str
-) -> dict[str, Any]:
-    return {
+def _result(asked: Asked, means: Means | None, output: Path, on_event: OnEvent) -> dict[str, Any]:
+    """The plan as plain data, kept for the run if it says what that will need; means: None where it need not."""
+    scenario, backend = asked.scenario, asked.backend
+    result = {
         "scenario": scenario.name,
         "backend": backend,
         "terminals": scenario.fleet.terminals,
         "guests": scenario.guests,
         "seed": scenario.seed,
-        "time_scale": time_scale,
-        "origin": origin,
-        **({} if found is None else found.as_json()),
+        "time_scale": asked.time_scale,
     }
+    found = None
+    if means is not None:
+        twin = play_twin(scenario, asked.time_scale)
+        models, origin = find_models(asked, twin, means, on_event)
+        found = forecast(scenario, twin, models, backend)
+        result |= {"origin": origin, **found.as_json()}
+    limits = limits_of(scenario, backend, None if found is None else found.memory_bytes.value)
+    result["limits"] = [limit.as_json() for limit in limits]
+    result["refused"] = list(refusals(limits, found, output))
+    if found is not None:
+        keep_forecast(result, scenario, backend, asked.time_scale)
+    return result

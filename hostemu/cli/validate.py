@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from hostemu.base.errors import InputError
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,
@@ -19,6 +18,7 @@ from hostemu.cli.output import (
     overrides,
     progress_bar,
     results_console,
+    whole_numbers,
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
@@ -71,7 +71,13 @@ def validate(
         _show({title: _published(base, predictions)}, base, "published", [], json, markdown=markdown)
         return
     plan = Plan(
-        base, _numbers("--fit", fit), _numbers("--predict", predicted), backend, seeds, predictions, time_scale
+        base,
+        whole_numbers("--fit", fit),
+        whole_numbers("--predict", predicted),
+        backend,
+        seeds,
+        predictions,
+        time_scale,
     )
     check_plan(plan)
     folder = output or FOLDER / base.name
@@ -137,13 +143,3 @@ def _predicted(
         predicted[size] = predict(plan, size, costs, display)
     measured = {size: [t.summary for t in trials if t.terminals == size and t.is_valid] for size in fitted_to}
     return results(measured, predicted)
-
-
-def _numbers(option: str, text: str | None) -> tuple[int, ...]:
-    try:
-        found = tuple(sorted({int(float(part)) for part in (text or "").split(",")}))
-    except (ValueError, OverflowError):
-        found = ()
-    if not found or found[0] < 1:
-        raise InputError(f"{option} names no numbers of terminals", expected="such as 400,800,1600", found=repr(text))
-    return found

@@ -14,6 +14,7 @@ from hostemu.base.cache import cache_dir, whole_file
 from hostemu.fitting.models import Models, load_models, save_models
 from hostemu.guests import backend as find_backend
 from hostemu.measure.host import host_facts
+from hostemu.runner.forecast.parts import share_of_list
 from hostemu.scenario import Scenario
 
 LAYOUT = 1
@@ -27,14 +28,13 @@ MACHINE = ("cpu_model", "cores", "memory_bytes", "kernel", "python")
 def models_path(scenario: Scenario, backend: str) -> Path:
     """Where the models of this scenario's kind are kept: for any number of terminals and any seed, of this machine.
 
-    Another version, kernel, machine or setting has a file of its own.
+    Another version, kernel, machine or setting has a file of its own; concurrency counts as a share of the list.
     """
     document = tomllib.loads(scenario.to_toml())
     for key in NOT_COSTLY:
         document.pop(key, None)
     document["fleet"].pop("terminals")
-    share = scenario.retrieval.concurrency / min(scenario.retrieval.list_size, scenario.fleet.terminals)
-    document["retrieval"]["concurrency"] = f"{share:.6g}"
+    document["retrieval"]["concurrency"] = f"{share_of_list(scenario):.2g}"
     made_of = {**find_backend(backend).identity(), "backend": backend}
     return cache_dir("plans") / f"models-{_digest(document, made_of, _machine())}.toml"
 

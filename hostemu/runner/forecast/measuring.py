@@ -1,32 +1,56 @@
-"""Models of a scenario's parts: those that are kept, or new ones of runs in small."""
+"""Models of a scenario's parts: from a file, those that are kept, or new ones of runs in small."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostemu.fitting.models import Models
+from hostemu.fitting.models import Models, load_models, require_host
 from hostemu.measure.host import host_facts
 from hostemu.measure.journal import now
+from hostemu.runner.forecast.kept import keep_models, kept_models
 from hostemu.runner.forecast.parts import fit_parts
 from hostemu.runner.forecast.predict import Twin
-from hostemu.runner.forecast.small import Played, play_small, time_scale_of
+from hostemu.runner.forecast.small import Asked, Played, Sizes, play_small, time_scale_of
 from hostemu.runner.play import OnEvent
-from hostemu.scenario import Scenario
+
+MEASURED, KEPT = "measured just now", "measured earlier on this machine"
 
 
-def measure(
-    scenario: Scenario, backend: str, kernel: Path | None, time_scale: float, twin: Twin, on_event: OnEvent
-) -> Models:
-    """Play the scenario in small on this backend, and fit; about a minute or two.
+@dataclass(frozen=True)
+class Means:
+    """How models are come by.  file: theirs.  anew: measure, whatever is kept.  sizes: of what is measured."""
 
-    time_scale: that is planned with; runs in small may be played faster.  twin: of the scenario at that scale.
+    file: Path | None = None
+    anew: bool = False
+    sizes: Sizes = field(default_factory=Sizes)
+
+
+def find_models(asked: Asked, twin: Twin, means: Means, on_event: OnEvent) -> tuple[Models, str]:
+    """The models to plan by, and where they come from.
+
+    twin: of the scenario at the time scale that is planned with.
+    InputError for a file of another machine; errors of runs as they come.
     """
-    scale = time_scale_of(scenario, time_scale, twin.makespan_s * time_scale)
-    runs = list(play_small(scenario, backend, kernel, scale, on_event))
-    return Models(
-        _source(runs, scale), fit_parts(backend, [(run.size, run.used) for run in runs]), host_facts(), now()
-    )
+    if means.file is not None:
+        models = load_models(means.file)
+        require_host(models, host_facts(), means.file)
+        return models, str(means.file)
+    kept = None if means.anew else kept_models(asked.scenario, asked.backend)
+    if kept is not None:
+        return kept, KEPT
+    models = _measure(asked, twin, means.sizes, on_event)
+    keep_models(models, asked.scenario, asked.backend)
+    return models, MEASURED
+
+
+def _measure(asked: Asked, twin: Twin, sizes: Sizes, on_event: OnEvent) -> Models:
+    """Play the scenario in small, and fit; about a minute or two.  It may be played faster than is planned with."""
+    scale = time_scale_of(asked.scenario, asked.time_scale, twin.makespan_s * asked.time_scale)
+    runs = list(play_small(asked, scale, sizes, on_event))
+    fits = fit_parts(asked.backend, [(run.size, run.used) for run in runs])
+    return Models(_source(runs, scale), fits, host_facts(), now())
 
 
 def _source(runs: Sequence[Played], scale: float) -> str:

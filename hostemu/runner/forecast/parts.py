@@ -45,6 +45,11 @@ def size_of(scenario: Scenario, attempts: float, run_s: float) -> Size:
     return Size(scenario.guests, scenario.fleet.terminals, scenario.isp_programs, attempts, run_s)
 
 
+def share_of_list(scenario: Scenario) -> float:
+    """How much of its list an ISP server program contacts at a time; what a run lasts and tries depends on it."""
+    return scenario.retrieval.concurrency / min(scenario.retrieval.list_size, scenario.fleet.terminals)
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of what a run uses.  kind: of what, with its unit.  over: what it grows with; see Size.over.

@@ -12,25 +12,50 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hostemu.base.errors import RunError
+from hostemu.base.errors import InputError, RunError
 from hostemu.gine import Engine, Network
 from hostemu.lab import call_in_lab
-from hostemu.runner.forecast.parts import Size, Used, size_of
-from hostemu.runner.play import OnEvent, play_real
+from hostemu.runner.forecast.parts import Size, Used, share_of_list, size_of
+from hostemu.runner.play import OnEvent, Result, play_real
 from hostemu.scenario import Scenario
 
-GUESTS = (1, 3, 8)
-"""Sizes that are played: far enough from each other to tell what each guest adds from what there is anyway."""
-
-REPEATS = 2
 RUN_S = 8.0
 """What such a run should take: the scenario is played faster, until it does."""
 
 LEAST_ON_S = 0.2
 """A terminal's on time is not played shorter for that: programs would be late."""
 
-SETTLE_S = 2.0
+SETTLE_S = 1.0
 """For so long the lab stands before the programs begin, to see what standing costs."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The run that is planned.  backend: never "auto".  kernel: that its guests boot; None: the best there is."""
+
+    scenario: Scenario
+    backend: str
+    time_scale: float
+    kernel: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is played: runs of so many guests, each so often.
+
+    Far enough from each other, they tell what each guest adds from what there is anyway.
+    """
+
+    guests: tuple[int, ...] = (1, 3, 8)
+    repeats: int = 2
+
+    def __post_init__(self) -> None:
+        if len(set(self.guests)) < 2 or min(self.guests) < 1 or self.repeats < 1:
+            raise InputError(
+                "sizes that tell nothing of others",
+                expected="two different numbers of guests or more, and at least one run of each",
+                found=f"{', '.join(map(str, self.guests))}, {self.repeats} runs of each",
+            )
 
 
 @dataclass(frozen=True)
@@ -47,8 +72,7 @@ def in_small(scenario: Scenario, guests: int) -> Scenario:
     fleet, retrieval = scenario.fleet, scenario.retrieval
     per_guest = min(fleet.terminals_per_guest, fleet.terminals)
     terminals = guests * per_guest
-    share = retrieval.concurrency / min(retrieval.list_size, fleet.terminals)
-    contacts = max(1, round(share * min(terminals, retrieval.list_size)))
+    contacts = max(1, round(share_of_list(scenario) * min(terminals, retrieval.list_size)))
     update = {"concurrency": min(contacts, retrieval.list_size)}
     return scenario.model_copy(
         update={
@@ -64,20 +88,23 @@ def time_scale_of(scenario: Scenario, asked: float, makespan_s: float) -> float:
     return max(asked, min(fastest, makespan_s / RUN_S))
 
 
-def play_small(
-    scenario: Scenario, backend: str, kernel: Path | None, time_scale: float, on_event: OnEvent
-) -> Iterator[Played]:
+def play_small(asked: Asked, time_scale: float, sizes: Sizes, on_event: OnEvent) -> Iterator[Played]:
     """Play all sizes, repeatedly, with seeds of their own.  on_event: {"phase": "measure", …} before each."""
+    scenario = asked.scenario
     call_in_lab("hostemu.runner.forecast.small:warm_up", None)
-    runs = [(guests, repeat) for repeat in range(REPEATS) for guests in GUESTS]
+    runs = [(guests, repeat) for repeat in range(sizes.repeats) for guests in sizes.guests]
     for number, (guests, repeat) in enumerate(runs):
         note = f"{guests} guests, {time_scale:g} times faster"
         on_event({"phase": "measure", "done": number, "total": len(runs), "note": note})
         small = in_small(scenario, guests).model_copy(update={"seed": scenario.seed + repeat})
         with _folder() as folder:
-            result = play_real(small, backend, folder, time_scale, lambda _event: None, kernel, settle_s=SETTLE_S)
+            result = _play(asked, small, folder, time_scale)
         yield _played(small, result.summary)
     on_event({"phase": "measure", "done": len(runs), "total": len(runs)})
+
+
+def _play(asked: Asked, small: Scenario, folder: Path, time_scale: float) -> Result:
+    return play_real(small, asked.backend, folder, time_scale, lambda _event: None, asked.kernel, settle_s=SETTLE_S)
 
 
 def warm_up(_argument: Any, _emit: OnEvent) -> None:

@@ -22,14 +22,14 @@ def size(guests: int, programs: int = 1) -> Size:
 
 def used(of: Size, fixed: float, each: float) -> dict[str, Any]:
     """Every part takes something anyway, something per guest, per program, per attempt, per second."""
-    start = {name: fixed + each * of.guests for name in NAMES} | {"isp": of.programs * fixed}
+    start = dict.fromkeys(NAMES, fixed + each * of.guests) | {"isp": of.programs * fixed}
     standing = dict.fromkeys(NAMES, 0.01)
-    work = {name: 1e-4 * of.attempts for name in NAMES} | {"center": 1e-3 * of.terminals}
+    work = dict.fromkeys(NAMES, 0.0001 * of.attempts) | {"center": 1e-3 * of.terminals}
     return {
         "cpu": {name: start[name] + 0.01 * of.run_s + work[name] for name in NAMES},
         "cpu_start": start,
         "standing_cpu": standing,
-        "memory": {name: (fixed + each * of.guests) * 2**20 for name in (*NAMES, "kernel")},
+        "memory": dict.fromkeys((*NAMES, "kernel"), (fixed + each * of.guests) * 2**20),
         "start_s": fixed + each * of.guests,
         "disk_bytes": 1e5 + 1e3 * of.terminals,
     }
