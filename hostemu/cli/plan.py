@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from hostemu.cli.output import (
 from hostemu.cli.progress import RunDisplay
 from hostemu.cli.run import KernelOption, OutputOption
 from hostemu.report.plan import as_tables
+from hostemu.runner.forecast.files import read_given
 from hostemu.runner.forecast.kept import keep_forecast
 from hostemu.runner.forecast.measuring import Means, find_models
 from hostemu.runner.forecast.predict import forecast, play_twin
@@ -52,7 +54,10 @@ def plan(
     time_scale: ScaleOption = 1.0,
     output: OutputOption = Path("runs"),
     model: Annotated[
-        Path | None, typer.Option(help="Models that an earlier plan of this scenario has made; see its JSON.")
+        list[Path] | None,
+        typer.Option(
+            help="Costs of `hostemu calibrate costs`, or models that a plan has made; more than once for both."
+        ),
     ] = None,
     measure: MeasureOption = None,
     sizes: Annotated[
@@ -63,12 +68,12 @@ def plan(
 ) -> None:
     """Say what a real run will need here: memory, CPU time, time, limits; exit code 3 when it does not fit."""
     playing = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
-    means = Means(model, bool(measure), Sizes(whole_numbers("--sizes", sizes), repeats))
+    means = Means(read_given(model or []), bool(measure), Sizes(whole_numbers("--sizes", sizes), repeats))
     title = f"{playing.name}: {playing.fleet.terminals} terminals on {playing.guests} guests"
     with progress_bar(title) as progress:
         display = RunDisplay(progress)
         asked = Asked(playing, require_playable(playing, backend, kernel, display), time_scale, kernel)
-        result = _result(asked, None if measure is False and model is None else means, output, display)
+        result = _result(asked, means, measure is not False, output, display)
     write_json(json, result)
     console = results_console(json)
     for table in as_tables(result):
@@ -78,8 +83,8 @@ def plan(
         raise no_room(result["refused"], "; ".join(fixes))
 
 
-def _result(asked: Asked, means: Means | None, output: Path, on_event: OnEvent) -> dict[str, Any]:
-    """The plan as plain data, kept for the run if it says what that will need; means: None where it need not."""
+def _result(asked: Asked, means: Means, may_measure: bool, output: Path, on_event: OnEvent) -> dict[str, Any]:
+    """The plan as plain data, kept for the run if it says what that will need."""
     scenario, backend = asked.scenario, asked.backend
     result = {
         "scenario": scenario.name,
@@ -90,8 +95,9 @@ def _result(asked: Asked, means: Means | None, output: Path, on_event: OnEvent) 
         "time_scale": asked.time_scale,
     }
     found = None
-    if means is not None:
-        twin = play_twin(scenario, asked.time_scale)
+    twin = play_twin(scenario, asked.time_scale, means.given.costs)
+    result["twin"] = asdict(twin)
+    if may_measure or means.given.models is not None:
         models, origin = find_models(asked, twin, means, on_event)
         found = forecast(scenario, twin, models, backend)
         result |= {"origin": origin, **found.as_json()}

@@ -27,6 +27,8 @@ def as_tables(plan: JSON) -> Iterator[Table]:
     if "memory_bytes" in plan:
         yield _needs(plan, title)
         yield _parts(plan)
+    if plan["twin"]["work_cpu_s"]:
+        yield _by_costs(plan)
     yield _limits(plan, title)
 
 
@@ -60,6 +62,16 @@ def _parts(plan: JSON) -> Table:
         ]
         texts = ["" if cell is None else f"{cell['value']:.2f}" for cell in cells[1:]]
         table.add_row(title, f"{cells[0]['value'] / MIB:.1f}", *texts)
+    return table
+
+
+def _by_costs(plan: JSON) -> Table:
+    """The work of programs and emulator, by the costs of a file: without what starting and standing take."""
+    work = plan["twin"]["work_cpu_s"]
+    table = Table("part", "work, core-seconds", title="by the costs of single actions", title_justify="left")
+    for name, value in work.items():
+        table.add_row(PARTS[name], f"{value:.2f}")
+    table.add_row("all of it", f"{sum(work.values()):.2f}")
     return table
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from hostemu.fitting.models import Models, load_models, require_host
+from hostemu.fitting.models import Models
 from hostemu.measure.host import host_facts
 from hostemu.measure.journal import now
+from hostemu.runner.forecast.files import Given
 from hostemu.runner.forecast.kept import keep_models, kept_models
 from hostemu.runner.forecast.parts import fit_parts
 from hostemu.runner.forecast.predict import Twin
@@ -20,9 +20,9 @@ MEASURED, KEPT = "measured just now", "measured earlier on this machine"
 
 @dataclass(frozen=True)
 class Means:
-    """How models are come by.  file: theirs.  anew: measure, whatever is kept.  sizes: of what is measured."""
+    """How models are come by.  given: in files.  anew: measure, whatever is kept.  sizes: of what is measured."""
 
-    file: Path | None = None
+    given: Given = field(default_factory=Given)
     anew: bool = False
     sizes: Sizes = field(default_factory=Sizes)
 
@@ -31,12 +31,10 @@ def find_models(asked: Asked, twin: Twin, means: Means, on_event: OnEvent) -> tu
     """The models to plan by, and where they come from.
 
     twin: of the scenario at the time scale that is planned with.
-    InputError for a file of another machine; errors of runs as they come.
+    Errors of runs come as they are.
     """
-    if means.file is not None:
-        models = load_models(means.file)
-        require_host(models, host_facts(), means.file)
-        return models, str(means.file)
+    if means.given.models is not None:
+        return means.given.models, means.given.source
     kept = None if means.anew else kept_models(asked.scenario, asked.backend)
     if kept is not None:
         return kept, KEPT

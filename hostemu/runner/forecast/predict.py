@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hostemu.base.errors import InputError
 from hostemu.fitting.models import Models
-from hostemu.measure.costs import NO_COSTS
+from hostemu.measure.costs import NO_COSTS, Costs
+from hostemu.measure.lab_use import RUNNER
 from hostemu.records import RunRecord
 from hostemu.runner.forecast.parts import DISK, MEMORY, PARTS, STANDING, START, START_CPU, WORK, Part, Size, size_of
 from hostemu.runner.real import lead_s
+from hostemu.runner.using import CENTER, GUESTS, ISP
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate, simulate_fleet
 from hostemu.sim.fleet import obstacles
@@ -46,12 +48,16 @@ class Amount:
 
 @dataclass(frozen=True)
 class Twin:
-    """What the twin tells.  makespan_s: real seconds.  peak: most terminals in contact at a moment, over the mean."""
+    """What the twin tells.  makespan_s: real seconds.  peak: most terminals in contact at a moment, over the mean.
+
+    work_cpu_s: what the costs that it was given say of the programs' and the emulator's CPU time, by part.
+    """
 
     engine: str
     attempts: int
     makespan_s: float
     peak: float
+    work_cpu_s: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,12 +128,24 @@ def _plain(amount: Amount) -> dict[str, Any]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def play_twin(scenario: Scenario, time_scale: float) -> Twin:
-    """Play the scenario simulated, `time_scale` times faster; by the compiled engine where that can."""
+def play_twin(scenario: Scenario, time_scale: float, costs: Costs = NO_COSTS) -> Twin:
+    """Play the scenario simulated, `time_scale` times faster; by the compiled engine where that can.
+
+    costs: of actions, if any are known.
+    """
     scaled = scenario.scaled(time_scale)
-    record = simulate(scaled) if obstacles(scaled, NO_COSTS) else simulate_fleet(scaled)
+    record = simulate(scaled, costs=costs) if obstacles(scaled, costs) else simulate_fleet(scaled)
     attempts = sum(record.extra["attempts_by_reason"].values())
-    return Twin(record.engine, attempts, record.makespan_ns / 1e9, _peak(record, scenario))
+    work_cpu_s = {} if costs.is_free else _work(record)
+    return Twin(record.engine, attempts, record.makespan_ns / 1e9, _peak(record, scenario), work_cpu_s)
+
+
+def _work(record: RunRecord) -> dict[str, float]:
+    """CPU time that the twin's programs and its router took."""
+    kinds = {CENTER: b"center", ISP: b"isp", GUESTS: b"terminals"}
+    hosts = record.hosts
+    found = {name: float(hosts["cpu_s"][hosts["kind"] == kind].sum()) for name, kind in kinds.items()}
+    return {RUNNER: float(record.extra["router_cpu_s"]), **found}
 
 
 def _peak(record: RunRecord, scenario: Scenario) -> float:
