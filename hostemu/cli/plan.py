@@ -26,7 +26,7 @@ from hostemu.cli.progress import RunDisplay
 from hostemu.cli.run import KernelOption, OutputOption
 from hostemu.report.plan import as_tables
 from hostemu.runner.forecast.files import read_given
-from hostemu.runner.forecast.kept import keep_forecast
+from hostemu.runner.forecast.kept import forecast_path, keep_forecast
 from hostemu.runner.forecast.measuring import Means, find_models
 from hostemu.runner.forecast.predict import forecast, play_twin
 from hostemu.runner.forecast.room import limits_of, no_room, refusals
@@ -105,5 +105,5 @@ def _result(asked: Asked, means: Means, may_measure: bool, output: Path, on_even
     result["limits"] = [limit.as_json() for limit in limits]
     result["refused"] = list(refusals(limits, found, output))
     if found is not None:
-        keep_forecast(result, scenario, backend, asked.time_scale)
+        keep_forecast(result, forecast_path(scenario, backend, asked.time_scale, asked.kernel))
     return result

@@ -53,16 +53,23 @@ def _needs(plan: JSON, title: str) -> Table:
 
 
 def _parts(plan: JSON) -> Table:
-    """Memory and CPU time by part."""
-    table = Table("part", "memory, MiB", "start-up, core-seconds", "standing", "work", title_justify="left")
+    """Memory, and CPU time in core-seconds, by part; standing: what passes with time, whatever is done in it."""
+    table = Table("part", "memory, MiB", "start-up, core-s", "standing, core-s", "work, core-s")
     for name, title in PARTS.items():
-        cells = [
-            plan["parts"].get(f"{name}_{kind}")
-            for kind in ("memory_bytes", "start_cpu_s", "standing_cpu_share", "work_cpu_s")
-        ]
-        texts = ["" if cell is None else f"{cell['value']:.2f}" for cell in cells[1:]]
-        table.add_row(title, f"{cells[0]['value'] / MIB:.1f}", *texts)
+        memory = _sum(plan, name, "memory_bytes")
+        times = (
+            _sum(plan, name, "start_cpu_s"),
+            _sum(plan, name, "standing_cpu_share", "watch_cpu_share"),
+            _sum(plan, name, "work_cpu_s"),
+        )
+        table.add_row(title, f"{memory / MIB:.1f}", *(f"{value:.2f}" if value else "" for value in times))
     return table
+
+
+def _sum(plan: JSON, part: str, *kinds: str) -> float:
+    """Of a part; 0 of what it does not have."""
+    found = (plan["parts"].get(f"{part}_{kind}") for kind in kinds)
+    return float(sum(amount["value"] for amount in found if amount is not None))
 
 
 def _by_costs(plan: JSON) -> Table:

@@ -22,7 +22,7 @@ from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
 from hostemu.runner.fabric import check_wiring
-from hostemu.runner.forecast.kept import kept_forecast
+from hostemu.runner.forecast.kept import planned_for
 from hostemu.runner.forecast.room import require_room
 from hostemu.runner.layout import plan_layout
 from hostemu.scenario import Scenario
@@ -107,7 +107,7 @@ def play_real(
     """
     began_ns = time.monotonic_ns()
     backend = require_playable(scenario, backend, kernel, on_event)
-    planned = kept_forecast(scenario, backend, time_scale)
+    planned = planned_for(scenario, backend, time_scale, kernel)
     if not anyway:
         require_room(scenario, backend, planned)
     folder = _run_folder(output, scenario, backend, time_scale)

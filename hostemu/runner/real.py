@@ -90,7 +90,8 @@ class RealRun:
         self._use.settle(guests, self.order.settle_s)
         self._start(group, offsets_ns)
         self._use.started()
-        self._watch(group, center, engine, writer)
+        with self._use.watching():
+            self._watch(group, center, engine, writer)
         self._outputs.load = monitor.summary()
         self._outputs.used = self._use.finished(self.order.folder)
         self._outputs.clock_drift_ns = {

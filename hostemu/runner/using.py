@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from hostemu.base.errors import HostError
 from hostemu.guests.api import Guest
-from hostemu.measure.lab_use import LabUse, Parts
+from hostemu.measure.lab_use import RUNNER, LabUse, Parts
 from hostemu.runner.layout import Layout
 
 CENTER, ISP, GUESTS = "center", "isp", "guests"
@@ -29,6 +31,7 @@ class UseMeter:
         self._standing: Parts = {}
         self._start: Parts = {}
         self._started_ns = began_ns
+        self._watched_s = 0.0
 
     def settle(self, guests: Mapping[str, Guest], seconds: float) -> None:
         """Everything is ready: look for so long at what it costs to stand there; for 0 s not at all."""
@@ -44,19 +47,28 @@ class UseMeter:
         self._start = self._cpu_s()
         self._started_ns = time.monotonic_ns()
 
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Around the loop that listens to the programs and keeps the record: what it takes, it takes per second."""
+        before_s = time.thread_time()
+        yield
+        self._watched_s = time.thread_time() - before_s
+
     def finished(self, folder: Path) -> dict[str, Any]:
         """The last terminal is done, and nothing has been stopped: everything that was used.
 
         Seconds and bytes of this machine, whatever the time scale.  cpu_start_s: until the programs were started.
-        standing_cpu: per second of waiting, where that was looked at.  disk_bytes: files in the run's folder so far.
+        standing_cpu: per second of waiting, where that was looked at; watch_cpu: per second of listening to programs.
+        disk_bytes: files in the run's folder so far.
+        Memory is left out where the kernel does not tell.
         """
         run_s = (time.monotonic_ns() - self._started_ns) / 1e9
         cpu, machine = self._cpu_s(), self._lab.machine()
-        memory = self._lab.memory_bytes(self._pids())
+        memory = self._memory()
         return {
             "cpu_s": sum(cpu.values()),
             "cpu_start_s": sum(self._start.values()),
-            "memory_bytes": sum(memory.values()),
+            **({"memory_bytes": sum(memory.values())} if memory else {}),
             "start_s": (self._started_ns - self._began_ns) / 1e9,
             "run_s": run_s,
             "cores": len(os.sched_getaffinity(0)),
@@ -65,9 +77,16 @@ class UseMeter:
             "cpu": cpu,
             "cpu_start": self._start,
             "standing_cpu": self._standing,
+            "watch_cpu": {RUNNER: self._watched_s / run_s},
             "memory": memory,
             "machine": machine,
         }
+
+    def _memory(self) -> Parts:
+        """By part; nothing where this kernel does not let processes be looked into: no reason for a run to fail."""
+        with suppress(HostError):
+            return self._lab.memory_bytes(self._pids())
+        return {}
 
     def _cpu_s(self) -> Parts:
         return self._lab.cpu_s(self._pids())

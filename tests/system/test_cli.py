@@ -38,7 +38,9 @@ def hostemu(*arguments: str, cwd: Path, limit_s: float = 240) -> subprocess.Comp
 def test_version_and_help(tmp_path: Path) -> None:
     assert hostemu("--version", cwd=tmp_path).stdout.startswith("hostemu ")
     text = hostemu("--help", cwd=tmp_path).stdout
-    assert all(verb in text for verb in ("demo", "run", "simulate", "compare", "doctor", "calibrate", "tables"))
+    assert all(
+        verb in text for verb in ("demo", "plan", "run", "simulate", "compare", "doctor", "calibrate", "tables")
+    )
 
 
 def test_a_scenario_that_does_not_exist_is_named_with_the_shipped_ones(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hostemu.fitting.models import Models
-from hostemu.runner.forecast.parts import MEMORY, PARTS, STANDING, WORK, Size
-from hostemu.runner.forecast.predict import Amount, parts_of
+from hostemu.runner.forecast.parts import MEMORY, PARTS, Size
+from hostemu.runner.forecast.predict import RUN_KINDS, Amount, parts_of
 from hostemu.sim.sizing import HEADROOM
 
 MEMORY_SHARE = 0.9
@@ -64,7 +64,7 @@ def hosts_for(size: Size, models: Models, backend: str, facts: dict[str, Any]) -
     return Hosts(
         backend,
         _count(lambda hosts: needs(hosts, MEMORY), memory_bytes),
-        _count(lambda hosts: needs(hosts, STANDING, WORK), core_s),
+        _count(lambda hosts: needs(hosts, *RUN_KINDS), core_s),
     )
 
 

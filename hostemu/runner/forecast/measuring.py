@@ -35,11 +35,11 @@ def find_models(asked: Asked, twin: Twin, means: Means, on_event: OnEvent) -> tu
     """
     if means.given.models is not None:
         return means.given.models, means.given.source
-    kept = None if means.anew else kept_models(asked.scenario, asked.backend)
+    kept = None if means.anew else kept_models(asked.scenario, asked.backend, asked.kernel)
     if kept is not None:
         return kept, KEPT
     models = _measure(asked, twin, means.sizes, on_event)
-    keep_models(models, asked.scenario, asked.backend)
+    keep_models(models, asked.scenario, asked.backend, asked.kernel)
     return models, MEASURED
 
 

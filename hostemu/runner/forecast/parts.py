@@ -69,7 +69,7 @@ class Part:
     def times(self, size: Size) -> float:
         """How many times the modelled value a run takes: of each program, in each second of standing."""
         programs = size.programs if self.over == "terminals_per_program" else 1
-        return programs * (size.run_s if self.kind == STANDING else 1.0)
+        return programs * (size.run_s if self.kind in PER_SECOND else 1.0)
 
     def measured(self, used: Used, size: Size) -> float:
         """What a run took of it, as the model has it."""
@@ -79,17 +79,26 @@ class Part:
     def _taken(self, used: Used, size: Size) -> float:
         if self.kind == WORK:
             standing = used["standing_cpu"].get(self.part, 0.0) * size.run_s
-            return float(used["cpu"][self.part] - used["cpu_start"][self.part] - standing)
+            watching = used["watch_cpu"].get(self.part, 0.0) * size.run_s
+            return float(used["cpu"][self.part] - used["cpu_start"][self.part] - standing - watching)
         table = used[TABLES[self.kind]]
         return float(table if self.part == RUN else table[self.part])
 
 
 MEMORY, START_CPU, STANDING, WORK = "memory_bytes", "start_cpu_s", "standing_cpu_share", "work_cpu_s"
-START, DISK = "start_s", "disk_bytes"
+WATCH, START, DISK = "watch_cpu_share", "start_s", "disk_bytes"
+PER_SECOND = (STANDING, WATCH)
 RUN = "run"
 """The part of what is not parted."""
 
-TABLES = {MEMORY: "memory", START_CPU: "cpu_start", STANDING: "standing_cpu", START: "start_s", DISK: "disk_bytes"}
+TABLES = {
+    MEMORY: "memory",
+    START_CPU: "cpu_start",
+    STANDING: "standing_cpu",
+    WATCH: "watch_cpu",
+    START: "start_s",
+    DISK: "disk_bytes",
+}
 
 PARTS = (
     Part(MEMORY, RUNNER, "guests"),
@@ -105,6 +114,7 @@ PARTS = (
     Part(STANDING, CENTER, "terminals"),
     Part(STANDING, ISP, "terminals_per_program"),
     Part(STANDING, GUESTS, "guests"),
+    Part(WATCH, RUNNER, "terminals"),
     Part(WORK, RUNNER, "attempts"),
     Part(WORK, CENTER, "terminals"),
     Part(WORK, ISP, "attempts"),
@@ -112,7 +122,7 @@ PARTS = (
     Part(START, RUN, "guests"),
     Part(DISK, RUN, "terminals"),
 )
-"""CPU time is what starting took, what standing takes per second, and what the work itself took beyond that."""
+"""CPU time is what starting took, what standing and watching take per second, and what the work took beyond that."""
 
 
 def fit_parts(backend: str, runs: Sequence[tuple[Size, Used]]) -> dict[str, Model]:

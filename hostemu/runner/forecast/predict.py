@@ -15,14 +15,27 @@ from hostemu.fitting.models import Models
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.measure.lab_use import RUNNER
 from hostemu.records import RunRecord
-from hostemu.runner.forecast.parts import DISK, MEMORY, PARTS, STANDING, START, START_CPU, WORK, Part, Size, size_of
+from hostemu.runner.forecast.parts import (
+    DISK,
+    MEMORY,
+    PARTS,
+    STANDING,
+    START,
+    START_CPU,
+    WATCH,
+    WORK,
+    Part,
+    Size,
+    size_of,
+)
 from hostemu.runner.real import lead_s
 from hostemu.runner.using import CENTER, GUESTS, ISP
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate, simulate_fleet
 from hostemu.sim.fleet import obstacles
 
-CPU_KINDS = (START_CPU, STANDING, WORK)
+RUN_KINDS = (STANDING, WATCH, WORK)
+"""CPU time while the programs work."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ class Forecast:
     @property
     def cpu_s(self) -> Amount:
         """From the first process of the lab until the last terminal is done."""
-        return self.kind(*CPU_KINDS)
+        return self.kind(START_CPU, *RUN_KINDS)
 
     @property
     def start_s(self) -> Amount:
@@ -100,7 +113,7 @@ class Forecast:
     @property
     def mean_share(self) -> float:
         """Of the time of all cores, while the programs work."""
-        return self.kind(STANDING, WORK).value / (self.size.run_s * self.cores)
+        return self.kind(*RUN_KINDS).value / (self.size.run_s * self.cores)
 
     @property
     def peak_share(self) -> float:

@@ -29,6 +29,7 @@ def used(of: Size, fixed: float, each: float) -> dict[str, Any]:
         "cpu": {name: start[name] + 0.01 * of.run_s + work[name] for name in NAMES},
         "cpu_start": start,
         "standing_cpu": standing,
+        "watch_cpu": {"runner": 0.0},
         "memory": dict.fromkeys((*NAMES, "kernel"), (fixed + each * of.guests) * 2**20),
         "start_s": fixed + each * of.guests,
         "disk_bytes": 1e5 + 1e3 * of.terminals,
