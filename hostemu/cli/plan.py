@@ -39,7 +39,7 @@ MeasureOption = Annotated[
     typer.Option(
         "--measure/--no-measure",
         help="Play the scenario in small to learn what its parts need, a minute or two; by default where that was"
-        " not done before. Without it, only limits are looked at.",
+        " not done before. Never: then limits alone may be known.",
     ),
 ]
 
@@ -68,12 +68,12 @@ def plan(
 ) -> None:
     """Say what a real run will need here: memory, CPU time, time, limits; exit code 3 when it does not fit."""
     playing = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
-    means = Means(read_given(model or []), bool(measure), Sizes(whole_numbers("--sizes", sizes), repeats))
+    means = Means(read_given(model or []), measure, Sizes(whole_numbers("--sizes", sizes), repeats))
     title = f"{playing.name}: {playing.fleet.terminals} terminals on {playing.guests} guests"
     with progress_bar(title) as progress:
         display = RunDisplay(progress)
         asked = Asked(playing, require_playable(playing, backend, kernel, display), time_scale, kernel)
-        result = _result(asked, means, measure is not False, output, display)
+        result = _result(asked, means, output, display)
     write_json(json, result)
     console = results_console(json)
     for table in as_tables(result):
@@ -83,7 +83,7 @@ def plan(
         raise no_room(result["refused"], "; ".join(fixes))
 
 
-def _result(asked: Asked, means: Means, may_measure: bool, output: Path, on_event: OnEvent) -> dict[str, Any]:
+def _result(asked: Asked, means: Means, output: Path, on_event: OnEvent) -> dict[str, Any]:
     """The plan as plain data, kept for the run if it says what that will need."""
     scenario, backend = asked.scenario, asked.backend
     result = {
@@ -97,8 +97,8 @@ def _result(asked: Asked, means: Means, may_measure: bool, output: Path, on_even
     found = None
     twin = play_twin(scenario, asked.time_scale, means.given.costs)
     result["twin"] = asdict(twin)
-    if may_measure or means.given.models is not None:
-        models, origin = find_models(asked, twin, means, on_event)
+    if (known := find_models(asked, twin, means, on_event)) is not None:
+        models, origin = known
         found = forecast(scenario, twin, models, backend)
         result |= {"origin": origin, **found.as_json()}
     limits = limits_of(scenario, backend, None if found is None else found.memory_bytes.value)

@@ -20,24 +20,29 @@ MEASURED, KEPT = "measured just now", "measured earlier on this machine"
 
 @dataclass(frozen=True)
 class Means:
-    """How models are come by.  given: in files.  anew: measure, whatever is kept.  sizes: of what is measured."""
+    """How models are come by.  given: in files.  sizes: of what is measured.
+
+    may_measure: True: whatever is kept; None: where nothing is kept; False: never.
+    """
 
     given: Given = field(default_factory=Given)
-    anew: bool = False
+    may_measure: bool | None = None
     sizes: Sizes = field(default_factory=Sizes)
 
 
-def find_models(asked: Asked, twin: Twin, means: Means, on_event: OnEvent) -> tuple[Models, str]:
-    """The models to plan by, and where they come from.
+def find_models(asked: Asked, twin: Twin, means: Means, on_event: OnEvent) -> tuple[Models, str] | None:
+    """The models to plan by, and where they come from; None where there are none.
 
     twin: of the scenario at the time scale that is planned with.
     Errors of runs come as they are.
     """
     if means.given.models is not None:
         return means.given.models, means.given.source
-    kept = None if means.anew else kept_models(asked.scenario, asked.backend, asked.kernel)
+    kept = None if means.may_measure else kept_models(asked.scenario, asked.backend, asked.kernel)
     if kept is not None:
         return kept, KEPT
+    if means.may_measure is False:
+        return None
     models = _measure(asked, twin, means.sizes, on_event)
     keep_models(models, asked.scenario, asked.backend, asked.kernel)
     return models, MEASURED
