@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hostemu.base.errors import InputError
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,
