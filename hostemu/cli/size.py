@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from hostemu.base.units import parse_duration_ns
+from hostemu.cli.models import DEFAULT_BACKEND, ModelBackendOption, ModelOption, costs_from
 from hostemu.cli.output import (
     JsonOption,
     ScenarioArgument,
@@ -24,7 +24,6 @@ from hostemu.cli.output import (
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
-from hostemu.measure.costs import NO_COSTS, load_costs
 from hostemu.scenario import load_scenario
 from hostemu.sim.sizing import HEADROOM, Played, Sizing, require_sensible
 from hostemu.sim.sizing import size as size_of
@@ -36,10 +35,8 @@ def size(
     ],
     scenario: ScenarioArgument = "thesis-uml",
     terminals: TerminalsOption = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Cost model made by `hostemu calibrate costs`; without it CPU time is not known."),
-    ] = None,
+    model: ModelOption = None,
+    backend: ModelBackendOption = DEFAULT_BACKEND,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each answer is the mean of.")] = 5,
     settings: SetOption = None,
     seed: SeedOption = None,
@@ -49,7 +46,7 @@ def size(
     plan = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
     within_s = parse_duration_ns(within) / 1e9
     require_sensible(within_s, plan)
-    costs = NO_COSTS if model is None else load_costs(model)
+    costs = costs_from(model, backend)
     with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals within {within_s:g} s") as progress:
         sizing = size_of(plan, within_s, costs, seeds, RunDisplay(progress))
     write_json(
@@ -57,7 +54,7 @@ def size(
     )
     console = results_console(json)
     table = Table(title=f"{plan.fleet.terminals} terminals within {within_s:g} s", show_header=False)
-    for name, value in _rows(sizing, plan.retrieval.list_size, known=model is not None):
+    for name, value in _rows(sizing, plan.retrieval.list_size, known=costs.isp_exchange_ns > 0):
         table.add_row(name, value)
     console.print(table)
 
@@ -76,7 +73,7 @@ def _rows(sizing: Sizing, list_size: int, *, known: bool) -> Iterator[tuple[str,
         yield "ISP servers", f"{sizing.isp_servers}, each core busy for at most {HEADROOM:.0%} of the time"
         yield "center", f"{sizing.center_share:.1%} of a core"
     else:
-        yield "ISP servers", "not known without --model"
+        yield "ISP servers", "not known without a --model that says what an exchange costs"
     yield "bottleneck", sizing.bottleneck
 
 

@@ -16,6 +16,7 @@ from hostemu.protocol.reasons import Reason
 from hostemu.records import HOST, LINE_COUNTERS, PROGRESS, REFUSAL, TERMINAL, RunRecord
 from hostemu.retrieval.store import read_outcomes
 from hostemu.runner.configs import RUN_ID, database_url
+from hostemu.runner.guest_cpu import GuestCpu
 from hostemu.runner.layout import Layout
 from hostemu.runner.verdict import Evidence, judge
 from hostemu.scenario import Scenario
@@ -30,6 +31,7 @@ class Order:
 
     kernel: that guests boot, if they have one; None: the best there is.
     host: facts as the user's own process sees them.
+    idle_s: for how long guests are watched, before the start, for what they use while they do nothing.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class Order:
     time_scale: float
     started_at: str
     host: dict[str, Any]
+    idle_s: float = 0.0
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Outputs:
     progress: (t_ns, retrieved, failed).  results: the last counters of every program.  done: the center's last word.
     is_store_busy: another kernel writes the center's store, so that nobody else may open it.
     clock_drift_ns: how far each guest's clock went away from ours during the run.
+    guest_cpu: what each guest used from the start to the end, where that was asked for.
     """
 
     progress: list[tuple[int, int, int]] = field(default_factory=list)
@@ -57,6 +61,7 @@ class Outputs:
     usage: Mapping[str, Usage] = field(default_factory=dict)
     results: Mapping[str, Event] = field(default_factory=dict)
     clock_drift_ns: Mapping[str, int] = field(default_factory=dict)
+    guest_cpu: Mapping[str, GuestCpu] = field(default_factory=dict)
     is_store_busy: bool = False
     done: Event | None = None
     problems: list[str] = field(default_factory=list)
@@ -89,6 +94,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
             "nodes": [asdict(node) for node in outputs.nodes],
             "engine": {} if outputs.health is None else asdict(outputs.health),
             "load": dict(outputs.load),
+            "guest_cpu": {name: asdict(used) for name, used in outputs.guest_cpu.items()},
             "clock_drift_ns": {name: drift for name, drift in outputs.clock_drift_ns.items() if drift},
         },
     )

@@ -16,7 +16,7 @@ from hostemu.base.errors import HostError, InputError
 from hostemu.guests import AUTO
 from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab, lab_possible
-from hostemu.measure.costs import NO_COSTS, load_costs
+from hostemu.measure.costs import Costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
@@ -79,11 +79,13 @@ def play_real(
     time_scale: float,
     on_event: OnEvent,
     kernel: Path | None = None,
+    idle_s: float = 0.0,
 ) -> Result:
     """Play the scenario on guests of `backend`, `time_scale` times faster; the lab is gone when this returns.
 
     backend: a name, or "auto": see `hostemu.guests.choose`.
     kernel: that guests boot, if they have one; None: the best there is.
+    idle_s: guests are watched for so long before the start; the record then has each guest's own CPU time of the run.
     InputError and HostError come before anything is made.
     """
     plan_layout(scenario)
@@ -101,6 +103,7 @@ def play_real(
         "time_scale": time_scale,
         "started_at": _now(),
         "host": host_facts(),
+        "idle_s": idle_s,
     }
     call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
     record = folder / "record.h5"
@@ -111,16 +114,15 @@ def play_simulated(
     scenario: Scenario,
     output: Path,
     time_scale: float,
-    model: Path | None,
+    costs: Costs,
     trace: Path | None,
     on_event: OnEvent,
     engine: EngineName = EngineName.AUTO,
 ) -> Result:
-    """Play the scenario simulated, with the costs of `model` (none: computation takes no time).
+    """Play the scenario simulated, with these costs of CPU time.
 
     InputError, before anything is made, when `engine` cannot play it.
     """
-    costs = NO_COSTS if model is None else load_costs(model)
     scaled = scenario.scaled(time_scale)
     choice = choose_engine(engine, scaled, costs, traced=trace is not None)
     on_event({"phase": "engine", "done": 1, "total": 1, "note": f"{choice.name.value}: {choice.why}"})

@@ -21,6 +21,7 @@ from hostemu.records import RecordWriter, RunRecord
 from hostemu.runner import configs
 from hostemu.runner.collect import Order, Outputs, build_record
 from hostemu.runner.fabric import Fabric, Means, plan_fabric
+from hostemu.runner.guest_cpu import GuestMeter
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import Event, Program, ProgramGroup
 from hostemu.runner.starting import start_guests
@@ -80,9 +81,11 @@ class RealRun:
         monitor = self._stack.enter_context(LoadMonitor())
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         offsets_ns = clock_offsets_ns(guests)
+        meter = GuestMeter(guests, self.order.idle_s) if self.order.idle_s else None
         self._start(group, offsets_ns)
         self._watch(group, center, engine, writer)
         self._outputs.load = monitor.summary()
+        self._outputs.guest_cpu = {} if meter is None else meter.used()
         self._outputs.clock_drift_ns = {
             name: offset_ns - offsets_ns[name] for name, offset_ns in clock_offsets_ns(guests).items()
         }
