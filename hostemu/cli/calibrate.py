@@ -9,6 +9,7 @@ import typer
 
 from hostemu.cli.output import JsonOption, progress_bar, results_console, write_json
 from hostemu.cli.progress import CampaignDisplay
+from hostemu.fitting import load_models
 from hostemu.measure.campaigns import load_campaign
 from hostemu.report.campaign import as_table, notes
 from hostemu.runner.campaign import run_campaign
@@ -44,14 +45,16 @@ def calibrate(
     Every value is kept in a journal at once; an interrupted campaign goes on with --continue.
     """
     definition = load_campaign(campaign, settings or [], quick=quick)
-    places = places_for(definition, output)
+    backends = backend or definition.backends
+    places = places_for(definition, output, backends)
     with progress_bar(f"campaign {definition.name}, into {places.journal}") as progress:
         display = CampaignDisplay(progress)
-        summary = run_campaign(definition, backend or definition.backends, places, display, resume=resume)
+        summary = run_campaign(definition, backends, places, display, resume=resume)
     write_json(json, summary)
     console = results_console(json)
     console.print(as_table(summary))
-    for text in notes(summary):
+    missing = {} if places.models is None else load_models(places.models).missing
+    for text in [*notes(summary), *(f"no model {name}: {reason}" for name, reason in missing.items())]:
         console.print(f"• {text}", highlight=False, markup=False, soft_wrap=True)
     for kind, path in (
         ("journal", places.journal),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hostemu.base.errors import InputError
+from hostemu.cli.models import DEFAULT_BACKEND, ModelBackendOption, ModelOption, costs_from
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,
@@ -33,10 +34,8 @@ RUNS = Path("runs")
 
 def simulate(
     scenario: ScenarioArgument,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Cost model made by `hostemu calibrate costs`; without it computation costs no time."),
-    ] = None,
+    model: ModelOption = None,
+    backend: ModelBackendOption = DEFAULT_BACKEND,
     terminals: TerminalsOption = None,
     engine: Annotated[
         EngineName, typer.Option(help="What plays it; auto takes the compiled engine for large fleets.")
@@ -75,6 +74,7 @@ def simulate(
 ) -> None:
     """Play a scenario simulated: the same protocol, lines and random numbers, no guests."""
     changes = [*overrides(settings, seed), *terminals_override(terminals)]
+    costs = costs_from(model, backend)
     if axes or replications > 1:
         _refuse_trace(trace)
         sweep(
@@ -82,7 +82,7 @@ def simulate(
             changes,
             axes or [],
             replications,
-            model=model,
+            costs=costs,
             engine=engine,
             time_scale=time_scale,
             output=output,
@@ -94,7 +94,7 @@ def simulate(
     _refuse_alone(dask=dask is not None, resume=resume)
     plan = load_scenario(scenario, changes)
     with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals, simulated") as progress:
-        result = play_simulated(plan, output or RUNS, time_scale, model, trace, RunDisplay(progress), engine)
+        result = play_simulated(plan, output or RUNS, time_scale, costs, trace, RunDisplay(progress), engine)
     write_json(json, result.summary)
     console = results_console(json)
     console.print(summary_table(result.summary))

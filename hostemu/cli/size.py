@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from hostemu.base.errors import InputError
 from hostemu.base.units import parse_duration_ns
+from hostemu.cli.models import DEFAULT_BACKEND, ModelOption, costs_from
 from hostemu.cli.output import (
     JsonOption,
     ScenarioArgument,
@@ -25,7 +25,6 @@ from hostemu.cli.output import (
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
-from hostemu.measure.costs import NO_COSTS, load_costs
 from hostemu.measure.host import host_facts
 from hostemu.runner.forecast.hosts import Count, Hosts, hosts_for
 from hostemu.runner.forecast.kept import kept_models
@@ -41,12 +40,13 @@ def size(
     ],
     scenario: ScenarioArgument = "thesis-uml",
     terminals: TerminalsOption = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Cost model made by `hostemu calibrate costs`; without it CPU time is not known."),
-    ] = None,
+    model: ModelOption = None,
     backend: Annotated[
-        str | None, typer.Option(help="Also say how many machines like this one a real run on such guests takes.")
+        str | None,
+        typer.Option(
+            help="Guests whose costs are taken from a file with models of several (netns unless said); also say how many "
+            "machines like this one a real run on them takes."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each answer is the mean of.")] = 5,
     settings: SetOption = None,
@@ -57,24 +57,26 @@ def size(
     plan = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
     within_s = parse_duration_ns(within) / 1e9
     require_sensible(within_s, plan)
-    costs = NO_COSTS if model is None else load_costs(model)
+    costs = costs_from(model, backend or DEFAULT_BACKEND)
     with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals within {within_s:g} s") as progress:
         sizing = size_of(plan, within_s, costs, seeds, RunDisplay(progress))
-    hosts = None if backend is None else _hosts(plan, sizing, backend)
+    hosts = None if backend is None else _hosts(plan, sizing, backend, needed=model is None)
     result = {"scenario": plan.name, "terminals": plan.fleet.terminals, "within_s": within_s, **asdict(sizing)}
     write_json(json, result | ({} if hosts is None else {"hosts": {**asdict(hosts), "needed": hosts.needed}}))
     console = results_console(json)
     table = Table(title=f"{plan.fleet.terminals} terminals within {within_s:g} s", show_header=False)
-    for name, value in _rows(sizing, plan.retrieval.list_size, known=model is not None):
+    for name, value in _rows(sizing, plan.retrieval.list_size, known=costs.isp_exchange_ns > 0):
         table.add_row(name, value)
     if hosts is not None:
         table.add_row(f"hosts for {hosts.backend} guests", _hosts_text(hosts))
     console.print(table)
 
 
-def _hosts(scenario: Scenario, sizing: Sizing, backend: str) -> Hosts:
-    """Machines for a real run of the fleet; InputError when nothing is known of such guests here."""
+def _hosts(scenario: Scenario, sizing: Sizing, backend: str, *, needed: bool) -> Hosts | None:
+    """Machines for a real run of the fleet; None, or InputError where `needed`, when nothing is known of such guests."""
     models = kept_models(scenario, backend)
+    if models is None and not needed:
+        return None
     if models is None:
         raise InputError(
             f"what a run of this scenario takes on {backend} guests is not known here",
@@ -110,7 +112,7 @@ def _rows(sizing: Sizing, list_size: int, *, known: bool) -> Iterator[tuple[str,
         yield "ISP servers", f"{sizing.isp_servers}, each core busy for at most {HEADROOM:.0%} of the time"
         yield "center", f"{sizing.center_share:.1%} of a core"
     else:
-        yield "ISP servers", "not known without --model"
+        yield "ISP servers", "not known without a --model that says what an exchange costs"
     yield "bottleneck", sizing.bottleneck
 
 

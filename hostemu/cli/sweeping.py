@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hostemu.cli.output import progress_bar, results_console, write_json
 from hostemu.cli.progress import RunDisplay
-from hostemu.measure.costs import NO_COSTS, load_costs
+from hostemu.measure.costs import Costs
 from hostemu.report.sweep import as_table, sweep_results
 from hostemu.runner.sweep import FILE, Plan, finished, run_sweep
 from hostemu.scenario import load_scenario
@@ -23,7 +23,7 @@ def sweep(
     axes: Sequence[str],
     replications: int,
     *,
-    model: Path | None,
+    costs: Costs,
     engine: EngineName,
     time_scale: float,
     output: Path | None,
@@ -38,7 +38,7 @@ def sweep(
         point: load_scenario(scenario, [*settings, *(f"{key}={value}" for key, value in point.settings)], time_scale)
         for point in points(parsed, base.seed, replications)
     }
-    plan = Plan(base, parsed, runs, NO_COSTS if model is None else load_costs(model), engine)
+    plan = Plan(base, parsed, runs, costs, engine)
     path = (output or FOLDER / base.name) / FILE
     with progress_bar(f"{base.name}: {len(runs)} runs, simulated, into {path}", eta=True) as progress:
         swept = run_sweep(plan, path, RunDisplay(progress), resume=resume, address=address)

@@ -13,19 +13,23 @@ import numpy.typing as npt
 from hostemu.base.confidence import student
 from hostemu.base.errors import InputError
 from hostemu.fitting.forms import FORMS, Form, Values
+from hostemu.measure.statistics import Interval
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A value, and from low to high with 95 % confidence; both are infinite where points do not tell."""
+class Estimate(Interval):
+    """A value with its interval, whose ends are infinite where points do not tell."""
 
     value: float
-    low: float
-    high: float
+
+    @staticmethod
+    def around(value: float, half_width: float) -> Estimate:
+        """The value, give or take half a width."""
+        return Estimate(value - half_width, value + half_width, value)
 
 
 @dataclass(frozen=True)
-class Prediction(Interval):
+class Prediction(Estimate):
     """What a model says of one x.  is_extrapolated: x lies outside of what the model was fitted to."""
 
     is_extrapolated: bool
@@ -41,7 +45,7 @@ class Fit:
     """
 
     form: Form
-    coefficients: dict[str, Interval]
+    coefficients: dict[str, Estimate]
     covariance: npt.NDArray[np.float64]
     least: float
     most: float
@@ -63,7 +67,7 @@ class Fit:
         """The mean of y at x, with the interval that follows from the coefficients' (delta method)."""
         y = float(self.form.function(np.array([x]), *self.values)[0])
         half = self._half_width(x)
-        return Prediction(y, y - half, y + half, not self.least <= x <= self.most)
+        return Prediction(y - half, y + half, y, not self.least <= x <= self.most)
 
     def _half_width(self, x: float) -> float:
         freedom = self.n - len(self.values)
@@ -105,7 +109,7 @@ def fit(form: str, x: Sequence[float], y: Sequence[float]) -> Fit:
     covariance = _covariance(done, scale, freedom)
     half = student(freedom) * np.sqrt(np.diag(covariance))
     named = zip(shape.coefficients, values, half, strict=True)
-    coefficients = {c.name: Interval(float(v), float(v - h), float(v + h)) for c, v, h in named}
+    coefficients = {c.name: Estimate.around(float(v), float(h)) for c, v, h in named}
     residuals = tuple(float(-r) for r in done.fun)
     return Fit(shape, coefficients, covariance, float(xs.min()), float(xs.max()), len(xs), residuals)
 
@@ -120,14 +124,18 @@ def _checked(form: Form, x: Sequence[float], y: Sequence[float]) -> tuple[Values
             found=f"{len(np.unique(xs))} x, {len(ys)} y",
             hint="measure at more sizes",
         )
-    if not (np.isfinite(xs).all() and np.isfinite(ys).all() and (xs > 0).all() and (ys > 0).all()):
-        raise InputError("points that no model can be fitted to", expected="positive numbers", found="others")
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all() and (xs >= 0).all() and (ys > 0).all()):
+        raise InputError(
+            "points that no model can be fitted to",
+            expected="x ≥ 0, y > 0",
+            found=f"x from {xs.min():g}, y from {ys.min():g}",
+        )
     return xs, ys
 
 
 def _scales(form: Form, xs: Values, ys: Values) -> Values:
     """The size that each coefficient has if it matters: fits begin with numbers around 1."""
-    x, y = float(np.median(xs)), float(np.median(ys))
+    x, y = float(np.median(xs)) or float(xs.max()) or 1.0, float(np.median(ys))
     return np.array([item.scale(x, y) for item in form.coefficients])
 
 

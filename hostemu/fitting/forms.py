@@ -1,6 +1,6 @@
 """The forms that models have.  Each follows from what happens, so that its coefficients mean something.
 
-All of them take x > 0 and have coefficients that are not negative.
+All of them take x ≥ 0 and have coefficients that are not negative.
 """
 
 from __future__ import annotations
@@ -56,6 +56,14 @@ def _knee(x: Values, floor: float, slope: float, knee: float) -> Values:
     return floor + slope * np.minimum(x, knee)
 
 
+def _quotient(x: Values, each: float) -> Values:
+    return np.asarray(x, float) / each
+
+
+def _room(x: Values, floor: float, each: float) -> Values:
+    return np.maximum(np.asarray(x, float) - floor, 0.0) / each
+
+
 def _service(x: Values, per_unit: float, per_size: float) -> Values:
     x = np.asarray(x, float)
     return x / (per_unit + per_size * x)
@@ -82,6 +90,11 @@ def _line_through(x: Values, y: Values) -> tuple[float, float]:
 
 def _guess_knee(x: Values, y: Values) -> tuple[float, float, float]:
     return (*_line_through(x, y), float(np.median(x)))
+
+
+def _guess_room(x: Values, y: Values) -> tuple[float, float]:
+    each, floor = np.polyfit(y, x, 1) if len(np.unique(y)) > 1 else (float(np.mean(x / y)), 0.0)
+    return max(float(floor), 0.0), max(float(each), 0.0)
 
 
 def _guess_service(x: Values, y: Values) -> tuple[float, float]:
@@ -131,6 +144,25 @@ FORMS: dict[str, Form] = {
             ),
             _knee,
             _guess_knee,
+        ),
+        Form(
+            "quotient",
+            "y = x / each",
+            "",
+            (Coefficient("each", 1, "x that each takes", -1),),
+            _quotient,
+            lambda x, y: (float(np.mean(x / y)),),
+        ),
+        Form(
+            "room",
+            "y = max(0, x − floor) / each",
+            "",
+            (
+                Coefficient("floor", 1, "x that none of them can have", 0),
+                Coefficient("each", 1, "x that each takes", -1),
+            ),
+            _room,
+            _guess_room,
         ),
         Form(
             "service",

@@ -19,12 +19,14 @@ covariance = [[…], …]              # of the coefficients, in the form's orde
 value = 4000000.0
 low = 3900000.0                    # 95 %
 high = 4100000.0
+[missing]                          # may be left out
+terminals-uml-cycle = "…"          # a name, and why there is no such model
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,14 +36,18 @@ from pydantic import Field
 
 from hostemu.base.cache import whole_file
 from hostemu.base.errors import HostError, InputError
-from hostemu.fitting.fit import Fit, Interval, Prediction
+from hostemu.fitting.fit import Estimate, Fit, Prediction, fit
 from hostemu.fitting.forms import FORMS
 from hostemu.scenario.problems import Source, validated
 from hostemu.scenario.quantities import Settings
+from hostemu.scenario.shelf import Shelf
 from hostemu.scenario.toml import key_lines, to_toml
 
 SCHEMA = 1
 KIND = "models"
+
+ANY = "any"
+"""Over what a quantity is a constant that depends on nothing."""
 
 Fact = str | int | float | bool
 Number = Annotated[float, Field(strict=False, allow_inf_nan=True)]
@@ -73,6 +79,10 @@ class _File(Settings):
     measured_at: str = ""
     host: dict[str, Fact] = Field(default_factory=dict)
     model: dict[str, _Entry] = Field(default_factory=dict)
+    missing: dict[str, str] = Field(default_factory=dict)
+
+
+SHELF = Shelf("model", "models", _File, "", InputError, pattern="*-models.toml")
 
 
 @dataclass(frozen=True)
@@ -85,25 +95,50 @@ class Model:
     fit: Fit
 
     def at(self, x: float) -> Prediction:
-        """What the quantity is at x."""
-        return self.fit.at(x)
+        """What the quantity is at x; of one that depends on nothing, whatever x is."""
+        return self.fit.at(self.fit.least if self.over == ANY else x)
+
+
+def constant(quantity: str, backend: str, values: Sequence[float]) -> Model:
+    """A quantity that depends on nothing; InputError for values that are not positive."""
+    return Model(quantity, ANY, backend, fit("constant", [1.0] * len(values), values))
 
 
 @dataclass(frozen=True)
 class Models:
-    """source: what they were fitted to.  host: facts of the machine they are of; empty where none is known."""
+    """source: what they were fitted to.  host: facts of the machine they are of; empty where none is known.
+
+    missing: names of models that could not be made, and why.
+    """
 
     source: str
     models: Mapping[str, Model]
     host: Mapping[str, Fact] = field(default_factory=dict)
     measured_at: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
 
-    def get(self, quantity: str, backend: str) -> Model | None:
-        """The model of a quantity of a backend."""
-        for model in self.models.values():
-            if (model.quantity, model.backend) == (quantity, backend):
-                return model
-        return None
+    def get(self, quantity: str, backend: str, over: str | None = None) -> Model | None:
+        """The model of a quantity of a backend (over something); None where there is none.
+
+        InputError where there are several: a quantity may have models over different things, and `over` says which.
+        """
+        found = {
+            name: model
+            for name, model in self.models.items()
+            if (model.quantity, model.backend) == (quantity, backend) and over in (None, model.over)
+        }
+        if len(found) > 1:
+            raise InputError(
+                f"models of {self.source}: which model of {quantity} of {backend} guests is meant is not clear",
+                expected="one",
+                found=", ".join(f"{name} over {model.over}" for name, model in found.items()),
+            )
+        return next(iter(found.values()), None)
+
+
+def find_models(name_or_path: str) -> Path:
+    """A shipped model file by name, or a file by its path; InputError when there is none."""
+    return SHELF.find(name_or_path)
 
 
 def load_models(path: Path) -> Models:
@@ -125,7 +160,7 @@ def load_models(path: Path) -> Models:
         )
     file = validated(_File, document, Source(str(path), key_lines(text)), InputError)
     models = {name: _model(f"{path}, model {name}", entry) for name, entry in file.model.items()}
-    return Models(file.source, models, file.host, file.measured_at)
+    return Models(file.source, models, file.host, file.measured_at, file.missing)
 
 
 def save_models(models: Models, path: Path) -> None:
@@ -137,6 +172,7 @@ def save_models(models: Models, path: Path) -> None:
         "measured_at": models.measured_at,
         "host": dict(models.host),
         "model": {name: _entry(model) for name, model in models.models.items()},
+        "missing": dict(models.missing),
     }
     try:
         with whole_file(path) as draft:
@@ -148,14 +184,19 @@ def save_models(models: Models, path: Path) -> None:
 
 def require_host(models: Models, facts: Mapping[str, Any], path: Path) -> None:
     """InputError when models are those of another machine than that of these facts."""
-    different = [name for name in ("cpu_model", "cores") if models.host.get(name, facts.get(name)) != facts.get(name)]
+    different = different_facts(models.host, facts)
     if different:
         raise InputError(
             f"the models in {path} are those of another machine",
             expected=", ".join(f"{name} {facts.get(name)}" for name in different),
             found=", ".join(f"{name} {models.host[name]}" for name in different),
-            hint="make models of this one with `hostemu calibrate`",
+            hint="give --model a file of this one, which `hostemu calibrate` makes",
         )
+
+
+def different_facts(host: Mapping[str, Fact], facts: Mapping[str, Any]) -> list[str]:
+    """The facts in which two machines differ that make times of one useless for the other; none where unknown."""
+    return [name for name in ("cpu_model", "cores") if host.get(name, facts.get(name)) != facts.get(name)]
 
 
 def _model(where: str, entry: _Entry) -> Model:
@@ -167,7 +208,7 @@ def _model(where: str, entry: _Entry) -> Model:
             expected=f"one of {', '.join(FORMS)}, with its coefficients and their covariance",
             found=f"{entry.form} with {', '.join(entry.coefficients) or 'none'}",
         )
-    coefficients = {name: Interval(c.value, c.low, c.high) for name, c in entry.coefficients.items()}
+    coefficients = {name: Estimate(c.low, c.high, c.value) for name, c in entry.coefficients.items()}
     covariance = np.array(entry.covariance, float)
     fit = Fit(form, coefficients, covariance, entry.least, entry.most, entry.n, entry.residuals)
     return Model(entry.quantity, entry.over, entry.backend, fit)

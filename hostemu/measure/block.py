@@ -13,8 +13,10 @@ from typing import Any
 
 from hostemu.base.errors import RunError
 from hostemu.measure import (
+    actions,
     boot_time,
     ease,
+    load,
     memory,
     number_of_guests,
     packet_rate,
@@ -40,10 +42,12 @@ KINDS: Mapping[str, Callable[[Bench], AbstractContextManager[Once]]] = {
     "sharing": sharing.opened,
     "router": router_capacity.opened,
     "memory": memory.opened,
+    "load": load.opened,
     "guests": number_of_guests.opened,
     "boot": boot_time.opened,
     "terminals": terminals_per_guest.opened,
     "ease": ease.opened,
+    "actions": actions.opened,
 }
 """How each figure is measured in a lab."""
 

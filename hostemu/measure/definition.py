@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from hostemu.base.units import NS_PER_S
-from hostemu.measure.settings import Count, Figure
+from hostemu.measure.settings import Count, Figure, Shared
 from hostemu.measure.traffic import PacketRate, Routing, Sharing, Tbench, Throughput
-from hostemu.scenario.quantities import Duration, MemorySize, Settings, inconsistent
+from hostemu.scenario.quantities import Duration, MemorySize, PositiveDuration, Settings, inconsistent
 
 BARE_HOST = "host"
 """In lists of backends: no guest at all, programs on the host itself, as a reference."""
@@ -25,11 +25,13 @@ FIGURES = (
     "sharing",
     "router",
     "memory",
+    "load",
     "guests",
     "boot",
     "terminals",
     "ease",
     "costs",
+    "actions",
 )
 """Names of all figures, in the order in which they are listed."""
 
@@ -48,6 +50,17 @@ class Memory(Figure):
     memory_bytes: Sizes = Field(alias="memory")
     settle_ns: Duration = Field(default=2 * NS_PER_S, alias="settle")
     marginal_guests: Annotated[int, Field(ge=1, le=100)] = 4
+
+
+class Load(Figure):
+    """Host memory of one guest, by the number of terminals that run in it, all of them on.
+
+    terminals: numbers; 0 is the guest alone.  settle_ns: from when they take connections until it is counted.
+    """
+
+    memory_bytes: MemorySize = Field(alias="memory")
+    terminals: Annotated[tuple[Annotated[int, Field(ge=0, le=60_000)], ...], Field(strict=False, min_length=1)]
+    settle_ns: Duration = Field(default=1 * NS_PER_S, alias="settle")
 
 
 class Guests(Figure):
@@ -101,6 +114,13 @@ class CostRuns(Settings):
     repeats: Annotated[int, Field(ge=1, le=1000)]
 
 
+class Actions(Shared):
+    """CPU time of a guest for single actions.  each_ns: for how long each of them is done again and again."""
+
+    memory_bytes: MemorySize = Field(default=256 * 2**20, alias="memory")
+    each_ns: PositiveDuration = Field(default=1 * NS_PER_S, alias="each")
+
+
 class Quiet(Settings):
     """How quiet the machine must be before a measurement, or a warning says that it was not.
 
@@ -132,6 +152,7 @@ class Campaign(Settings):
     iperf: Throughput | None = None
     tbench: Tbench | None = None
     memory: Memory | None = None
+    load: Load | None = None
     guests: Guests | None = None
     boot: Boot | None = None
     packets: PacketRate | None = None
@@ -140,6 +161,7 @@ class Campaign(Settings):
     terminals: Terminals | None = None
     ease: Ease | None = None
     costs: CostRuns | None = None
+    actions: Actions | None = None
 
     @model_validator(mode="after")
     def _measures_something(self) -> Self:

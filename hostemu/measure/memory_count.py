@@ -194,9 +194,16 @@ def page_table_bytes(status: str) -> int:
 
 def available_bytes(proc: Path = PROC) -> int:
     """What the machine could still give without swapping; see proc_meminfo(5)."""
+    return _meminfo_bytes(proc, "MemAvailable", "how much memory is available")
+
+
+def kernel_bytes(proc: Path = PROC) -> int:
+    """What this kernel's objects take, sockets among them, that it cannot give back; see proc_meminfo(5)."""
+    return _meminfo_bytes(proc, "SUnreclaim", "how much memory its objects take")
+
+
+def _meminfo_bytes(proc: Path, name: str, what: str) -> int:
     for line in (proc / "meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise HostError(
-        "this kernel does not tell how much memory is available", expected="MemAvailable in /proc/meminfo"
-    )
+    raise HostError(f"this kernel does not tell {what}", expected=f"{name} in /proc/meminfo")

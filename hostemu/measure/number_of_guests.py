@@ -120,6 +120,7 @@ def _measure(bench: Bench, settings: Guests) -> Sample:
         "guest_bytes": used / count,
         "guest_marginal_bytes": (available - after) / count,
         "guest_start_s": climbed_s / count,
+        "budget_bytes": float(budget.limit_bytes),
     }
     raw = {
         "ended_by": ramp.ended_by,
@@ -127,7 +128,6 @@ def _measure(bench: Bench, settings: Guests) -> Sample:
         "silent_to_commands": sorted(names - obeying),
         "silent_to_ping": sorted(names - answering),
         "used_bytes": used,
-        "budget_bytes": budget.limit_bytes,
     }
     return Sample(values, raw)
 

@@ -34,6 +34,10 @@ SEARCH_STEPS = 12
 """A guess: attempts until the number of terminals that a guest can run is known."""
 
 
+ACTIONS = 3
+"""That figure `actions` measures one after the other."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """What is measured several times: a figure of a backend, with parameters (name, value)."""
@@ -93,6 +97,9 @@ def _parameters(settings: Figure | CostRuns, backend: str) -> Iterator[tuple[tup
         case definition.Memory():
             for size in settings.memory_bytes:
                 yield (("memory", format_size_bytes(size)),)
+        case definition.Load():
+            for terminals in settings.terminals:
+                yield (("terminals", terminals),)
         case definition.Guests():
             for budget in settings.budgets:
                 yield (("budget", format_size_bytes(budget)),)
@@ -152,6 +159,10 @@ def _once_s(settings: Figure | CostRuns) -> float:
             return settings.duration_ns / 1e9 + 1
         case definition.Memory():
             return 2 * settings.settle_ns / 1e9 + settings.marginal_guests * START_S
+        case definition.Load():
+            return settings.settle_ns / 1e9 + START_S
+        case definition.Actions():
+            return ACTIONS * settings.each_ns / 1e9
         case definition.Guests():
             return settings.at_most * 0.2
         case definition.Terminals():

@@ -29,7 +29,7 @@ def refusal(cell: Cell, said: Mapping[str, Any], tools: Collection[str]) -> str 
     wiring = cell.values.get("wiring")
     if wiring is not None and wiring not in said["wirings"]:
         return f"{cell.backend} guests have no wiring {wiring!r}, only {', '.join(said['wirings'])}"
-    if cell.figure == "terminals" and not said["farm"]:
+    if cell.figure in ("terminals", "load") and not said["farm"]:
         return f"there is no terminal program for {cell.backend} guests"
     return _missing_tools(cell.figure, tools)
 

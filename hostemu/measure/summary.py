@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hostemu.base.errors import RecordError
+from hostemu.measure.bench import CAMPAIGN_LIMITS
 from hostemu.measure.definition import Campaign
 from hostemu.measure.journal import Content, Failure, Measurement, values_of
 from hostemu.measure.plan import Cell, cells
@@ -46,6 +47,11 @@ def summarise(content: Content) -> JSON:
         "backends": backends,
         "cells": [_cell(content, campaign, cell, session, backends) for cell in cells(campaign, list(backends))],
     }
+
+
+def is_limited(cell: Mapping[str, Any]) -> bool:
+    """Whether a limit of the campaign's own ended a ramp or search of a cell: the figure is at least its value."""
+    return any(note.startswith(CAMPAIGN_LIMITS) for note in cell["notes"])
 
 
 def _campaign(content: Content) -> Campaign:

@@ -68,18 +68,23 @@ def _trouble(bench: Bench, settings: Terminals, count: int) -> str:
     """Why so many terminals do not run in a new guest; empty when they do."""
     if bench.farm is None:
         raise HostError(f"there is no terminal program for guests of {bench.backend.name}")
-    plan = FarmPlan(count, str(TERMINALS[FIRST]), PORT, bench.parameters["power"] == "cycle")
+    plan = farm_plan(count, is_cycling=bench.parameters["power"] == "cycle")
     wanted = Wanted(settings.memory_bytes, prefix=str(TERMINALS), files=bench.farm.files())
     with joined(bench, wanted, GINE) as pair:
         try:
             limit = Deadline.after(settings.start_ns / 1e9, f"{count} terminals to begin")
             with bench.farm.run(pair.guest, plan, bench.folder, limit) as check:
-                taking = _hold(pair, plan, check, settings.hold_ns / 1e9)
+                best = _hold(pair, plan, check, settings.hold_ns / 1e9)
                 pair.guest.run(["true"], deadline=Deadline.after(COMMAND_S, "the guest to obey"))
         except HostemuError as error:
             return error.message if error.found is None else f"{error.message} ({error.found})"
-    wanting = 1 if plan.is_cycling else len(_sample(plan))
-    return "" if taking >= wanting else f"{taking} of a sample of {len(_sample(plan))} terminals take connections"
+    wanting = 1 if plan.is_cycling else len(sample(plan))
+    return "" if best >= wanting else f"{best} of a sample of {len(sample(plan))} terminals take connections"
+
+
+def farm_plan(count: int, *, is_cycling: bool) -> FarmPlan:
+    """So many terminals, at addresses of TERMINALS."""
+    return FarmPlan(count, str(TERMINALS[FIRST]), PORT, is_cycling)
 
 
 def _hold(pair: Pair, plan: FarmPlan, check: Callable[[], None], hold_s: float) -> int:
@@ -88,24 +93,24 @@ def _hold(pair: Pair, plan: FarmPlan, check: Callable[[], None], hold_s: float) 
     best = 0
     while True:
         check()
-        best = max(best, _taking(pair, plan))
+        best = max(best, taking(pair, plan))
         if not ends.left_s():
             return best
         time.sleep(min(LOOK_S, ends.left_s()))
 
 
-def _taking(pair: Pair, plan: FarmPlan) -> int:
+def taking(pair: Pair, plan: FarmPlan) -> int:
     """How many of a sample take a connection; a guest that lets us wait is not waited for fifty times."""
     patience = Deadline.after(SAMPLE_S, "a sample of the terminals")
-    taking = 0
-    for address in _sample(plan):
+    found = 0
+    for address in sample(plan):
         if not patience.left_s():
             break
-        taking += pair.host.connects(address, plan.port)
-    return taking
+        found += pair.host.connects(address, plan.port)
+    return found
 
 
-def _sample(plan: FarmPlan) -> list[str]:
+def sample(plan: FarmPlan) -> list[str]:
     """Addresses of some terminals, first and last among them."""
     last, steps = plan.count - 1, max(1, min(SAMPLES, plan.count) - 1)
     offsets = dict.fromkeys(last * at // steps for at in range(steps + 1))

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hostemu.base.units import parse_size_bytes
-from hostemu.measure.bench import CAMPAIGN_LIMITS
 from hostemu.measure.definition import BARE_HOST
 from hostemu.measure.plan import LOOPBACK
 from hostemu.report import published
@@ -38,10 +37,6 @@ class Results:
     def lacks(self, figure: str, backend: str) -> bool:
         """Whether the campaign measures a figure, but not of this backend."""
         return bool(self.settings(figure)) and backend not in self._summary["backends"]
-
-    def is_limited(self, cell: JSON) -> bool:
-        """Whether a limit of the campaign's own ended one of its ramps: the figure is at least what was measured."""
-        return any(note.startswith(CAMPAIGN_LIMITS) for note in cell["notes"])
 
     def settings(self, figure: str) -> JSON:
         """How the campaign measures a figure; empty when it does not."""

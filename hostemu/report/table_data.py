@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hostemu.measure.summary import is_limited
 from hostemu.report.figures import half_width, mean_text
 from hostemu.report.results import NO_PROCESSES, NOT_PART, Results
 
@@ -69,7 +70,7 @@ def measured_cell(results: Results, figure: str, backend: str, quantity: str, **
         return {"is": "reason", "text": cell["reason"] or NO_PROCESSES}
     warnings = [*found["warnings"], *cell["warnings"]]
     program = name.partition("_")[0] if name == "iperf3_bps" else None
-    at_least = (name == figure and results.is_limited(cell)) or (name != quantity and program is None)
+    at_least = (name == figure and is_limited(cell)) or (name != quantity and program is None)
     return {
         "is": "measured",
         "mean": found["mean"],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hostemu.base.cache import whole_file
-from hostemu.base.errors import HostemuError, HostError, InputError, RunError
+from hostemu.base.errors import HostemuError, HostError, RunError
 from hostemu.fitting import models_of, save_models
 from hostemu.lab import call_in_lab
 from hostemu.lab.worker import as_json
@@ -44,8 +44,6 @@ def run_campaign(
     Raises InputError for unknown backends and for a journal that may not be continued, HostError where no lab can be
     made or the journal cannot be written, RunError when there is not one value at the end.
     """
-    if campaign.costs is not None and len(set(backends)) > 1:
-        raise InputError("a cost model is that of one backend", expected="one backend", found=", ".join(backends))
     session = session_facts(campaign, backends)
     with Journal.open(places.journal, campaign.document(), session, resume=resume) as journal:
         shutil.rmtree(places.blocks, ignore_errors=True)
@@ -61,7 +59,8 @@ def run_campaign(
     if places.models is not None:
         save_models(models_of(summary), places.models)
     if places.costs is not None:
-        save_costs(costs_of(content.measurements, *session["backends"]), places.costs)
+        (backend,) = session["backends"]
+        save_costs(costs_of(content.measurements, backend), places.costs)
     return summary
 
 

@@ -16,6 +16,7 @@ from hostemu.protocol.reasons import Reason
 from hostemu.records import HOST, LINE_COUNTERS, PROGRESS, REFUSAL, TERMINAL, RunRecord
 from hostemu.retrieval.store import read_outcomes
 from hostemu.runner.configs import RUN_ID, database_url
+from hostemu.runner.guest_cpu import GuestCpu
 from hostemu.runner.layout import Layout
 from hostemu.runner.verdict import Evidence, judge
 from hostemu.scenario import Scenario
@@ -30,7 +31,8 @@ class Order:
 
     kernel: that guests boot, if they have one; None: the best there is.
     host: facts as the user's own process sees them.  began_ns: when it asked, of the monotonic clock.
-    settle_s: for how long the standing lab is watched before the programs are started.
+    settle_s: for how long the standing lab is watched before the programs are started; the record then has each
+        guest's own CPU time of the run.
     planned: what was forecast; empty when nothing was.
     """
 
@@ -52,6 +54,7 @@ class Outputs:
     progress: (t_ns, retrieved, failed).  results: the last counters of every program.  done: the center's last word.
     is_store_busy: another kernel writes the center's store, so that nobody else may open it.
     clock_drift_ns: how far each guest's clock went away from ours during the run.
+    guest_cpu: what each guest used from the start to the end, where that was asked for.
     """
 
     progress: list[tuple[int, int, int]] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Outputs:
     used: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Event] = field(default_factory=dict)
     clock_drift_ns: Mapping[str, int] = field(default_factory=dict)
+    guest_cpu: Mapping[str, GuestCpu] = field(default_factory=dict)
     is_store_busy: bool = False
     done: Event | None = None
     problems: list[str] = field(default_factory=list)
@@ -97,6 +101,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
             "load": dict(outputs.load),
             "used": dict(outputs.used),
             "planned": order.planned,
+            "guest_cpu": {name: asdict(used) for name, used in outputs.guest_cpu.items()},
             "clock_drift_ns": {name: drift for name, drift in outputs.clock_drift_ns.items() if drift},
         },
     )

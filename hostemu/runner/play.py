@@ -17,7 +17,7 @@ from hostemu.base.errors import HostError, InputError
 from hostemu.guests import AUTO
 from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab, lab_possible
-from hostemu.measure.costs import NO_COSTS, load_costs
+from hostemu.measure.costs import Costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
@@ -101,7 +101,8 @@ def play_real(
 
     backend: a name, or "auto": see `hostemu.guests.choose`.
     kernel: that guests boot, if they have one; None: the best there is.
-    settle_s: for how long the lab stands before the programs are started, to see what that costs.
+    settle_s: for how long the lab stands before the programs are started, to see what that costs; the record then has
+        each guest's own CPU time of the run.
     anyway: also where it is known not to fit.
     InputError and HostError come before anything is made.  What `hostemu plan` said of this run goes into its record.
     """
@@ -132,16 +133,15 @@ def play_simulated(
     scenario: Scenario,
     output: Path,
     time_scale: float,
-    model: Path | None,
+    costs: Costs,
     trace: Path | None,
     on_event: OnEvent,
     engine: EngineName = EngineName.AUTO,
 ) -> Result:
-    """Play the scenario simulated, with the costs of `model` (none: computation takes no time).
+    """Play the scenario simulated, with these costs of CPU time.
 
     InputError, before anything is made, when `engine` cannot play it.
     """
-    costs = NO_COSTS if model is None else load_costs(model)
     scaled = scenario.scaled(time_scale)
     choice = choose_engine(engine, scaled, costs, traced=trace is not None)
     on_event({"phase": "engine", "done": 1, "total": 1, "note": f"{choice.name.value}: {choice.why}"})

@@ -21,6 +21,7 @@ from hostemu.records import RecordWriter, RunRecord
 from hostemu.runner import configs
 from hostemu.runner.collect import Order, Outputs, build_record
 from hostemu.runner.fabric import Fabric, Means, plan_fabric
+from hostemu.runner.guest_cpu import GuestMeter
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import Event, Program, ProgramGroup
 from hostemu.runner.starting import start_guests
@@ -87,13 +88,17 @@ class RealRun:
         monitor = self._stack.enter_context(LoadMonitor())
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         offsets_ns = clock_offsets_ns(guests)
+        meter = GuestMeter(guests) if self.order.settle_s else None
         self._use.settle(guests, self.order.settle_s)
+        if meter is not None:
+            meter.settled()
         self._start(group, offsets_ns)
         self._use.started()
         with self._use.watching():
             self._watch(group, center, engine, writer)
         self._outputs.load = monitor.summary()
         self._outputs.used = self._use.finished(self.order.folder)
+        self._outputs.guest_cpu = {} if meter is None else meter.used()
         self._outputs.clock_drift_ns = {
             name: offset_ns - offsets_ns[name] for name, offset_ns in clock_offsets_ns(guests).items()
         }

@@ -71,7 +71,7 @@ def unknown_key(model: type[BaseModel], path: KeyPath, source: Source) -> Proble
     siblings = {key[-1]: name for name, key in known.items() if key[:-1] == path[:-1]}
     near = difflib.get_close_matches(path[-1], siblings, n=1)
     elsewhere = [name for name, key in known.items() if key[-1] == path[-1]]
-    nearest = [siblings[name] for name in near] or elsewhere or difflib.get_close_matches(dotted, known, n=1)
+    nearest = elsewhere or [siblings[name] for name in near] or difflib.get_close_matches(dotted, known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else None
     expected = None if nearest or not siblings else f"one of {', '.join(sorted(siblings))}"
     return Problem(source.place(path), f"unknown key {dotted}", expected, hint=hint)

@@ -28,7 +28,7 @@ class Shelf(Generic[AnyModel]):
     """Definition files of one kind.
 
     kind: what such a file is called in messages.  folder: of the shipped ones.  example: an override, for messages.
-    error: what is raised about a wrong file or override.
+    error: what is raised about a wrong file or override.  pattern: of the names of the folder's files of this kind.
     """
 
     kind: str
@@ -36,6 +36,7 @@ class Shelf(Generic[AnyModel]):
     model: type[AnyModel]
     example: str
     error: type[InputError]
+    pattern: str = f"*{SUFFIX}"
 
     def load(self, name_or_path: str, overrides: Sequence[str] = ()) -> AnyModel:
         """A shipped definition by name, or one from a file.
@@ -43,7 +44,7 @@ class Shelf(Generic[AnyModel]):
         overrides: "KEY=VALUE" with a dotted key; the value is read as TOML, else taken as text.
         Raises `error`, which names file, line, key and value, for all problems at once.
         """
-        path = self._find(name_or_path)
+        path = self.find(name_or_path)
         text = self._read(path)
         try:
             document = tomllib.loads(text)
@@ -57,9 +58,10 @@ class Shelf(Generic[AnyModel]):
 
     def names(self) -> list[str]:
         """Names of the definitions that come with hostemu."""
-        return sorted(path.stem for path in data_dir(self.folder).glob(f"*{SUFFIX}"))
+        return sorted(path.stem for path in data_dir(self.folder).glob(self.pattern))
 
-    def _find(self, name_or_path: str) -> Path:
+    def find(self, name_or_path: str) -> Path:
+        """The file that a name or a path means."""
         path = Path(name_or_path)
         if path.suffix == SUFFIX or len(path.parts) > 1:
             if path.exists():

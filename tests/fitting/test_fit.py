@@ -17,6 +17,8 @@ COEFFICIENTS = {
     "constant": (3.0e6,),
     "linear": (4.0e6, 2.5e4),
     "knee": (8.0e6, 1.5e5, 64.0),
+    "quotient": (7.0e6,),
+    "room": (0.5, 2.0),
     "service": (2.0e-6, 4.0e-10),
     "service_rate": (2.0e-6, 4.0e-10),
     "shared": (1.2e9, 0.31),
@@ -33,13 +35,13 @@ def test_points_without_noise_give_their_coefficients_back(name: str) -> None:
 
 
 @given(
-    st.sampled_from(["linear", "service", "service_rate", "shared"]),
+    st.sampled_from(["linear", "quotient", "service", "service_rate", "shared"]),
     st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)),
     st.floats(1e-9, 1e9),
 )
 @settings(max_examples=60, deadline=None)
 def test_units_do_not_matter(name: str, factors: tuple[float, float], unit: float) -> None:
-    values = [value * factor for value, factor in zip(COEFFICIENTS[name], factors, strict=True)]
+    values = [value * factor for value, factor in zip(COEFFICIENTS[name], factors, strict=False)]
     y = FORMS[name].function(X, *values)
     found, scaled = fit(name, X, y), fit(name, X, y * unit)
     assert scaled.at(30).value == pytest.approx(found.at(30).value * unit, rel=1e-4)
@@ -65,6 +67,20 @@ def test_what_lies_outside_of_the_points_is_marked() -> None:
     assert not found.at(1).is_extrapolated
     assert not found.at(200).is_extrapolated
     assert found.at(201).is_extrapolated
+
+
+def test_none_of_something_is_a_point_too() -> None:
+    x = np.array([0.0, 0, 0, 100])
+    found = fit("linear", x, 3 + 2 * x)
+    assert found.values == pytest.approx((3, 2), rel=1e-4)
+    assert not found.at(0).is_extrapolated
+
+
+def test_nothing_fits_into_less_than_the_floor() -> None:
+    found = fit("room", [10.0, 20, 30], [3.0, 8, 13])
+    assert found.values == pytest.approx((4, 2), rel=1e-4)
+    assert found.at(3).value == 0
+    assert found.at(3).is_extrapolated
 
 
 def test_as_many_points_as_coefficients_say_nothing_of_the_interval() -> None:

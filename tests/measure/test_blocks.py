@@ -176,6 +176,28 @@ def test_memory_boot_and_ease_are_measured(tmp_path: Path) -> None:
 
 
 @needs_lab
+def test_memory_grows_with_the_terminals_in_a_guest(tmp_path: Path) -> None:
+    settings = {"repeats": 1, "timeout": "60 s", "memory": "32 MiB", "terminals": [0, 50, 2000], "settle": "0 s"}
+    none, few, many = measured(tmp_path, only("load", **settings), "netns")
+    assert none["values"].keys() == {"terminals_kernel_bytes"}  # a namespace has no processes
+    taken = [found["values"]["memory_bytes"] for found in (few, many)]
+    assert taken[1] - taken[0] > 1950 * 500
+    assert many["values"]["terminals_kernel_bytes"] > 2000 * 500
+
+
+@needs_lab
+def test_single_actions_cost_cpu_time(tmp_path: Path) -> None:
+    settings = {"repeats": 2, "per_guest": 2, "timeout": "60 s", "each": "100 ms"}
+    found = measured(tmp_path, only("actions", **settings), "netns")
+    assert [m["repeat"] for m in found] == [1, 2]
+    for m in found:
+        assert m["values"].keys() == {"authentication_ns", "authentication_xor_ns", "connection_ns"}
+        for name, raw in m["raw"].items():
+            assert m["values"][f"{name}_ns"] == pytest.approx(raw["cpu_s"] * 1e9 / raw["count"])
+            assert 0 <= m["values"][f"{name}_ns"] < 10e6
+
+
+@needs_lab
 def test_guests_are_started_until_the_campaign_says_stop_and_all_of_them_answer(tmp_path: Path) -> None:
     settings = {"repeats": 1, "timeout": "60 s", "memory": "32 MiB", "budgets": ["2 GiB"], "at_most": 23}
     (found,) = measured(tmp_path, only("guests", **settings), "netns")

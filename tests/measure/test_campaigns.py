@@ -74,7 +74,7 @@ def test_quick_takes_the_short_form() -> None:
 
 def test_costs_are_a_campaign() -> None:
     made = load_campaign("costs", ["costs.repeats=2"])
-    assert [figure for figure, _ in made.figures()] == ["costs"]
+    assert [figure for figure, _ in made.figures()] == ["costs", "actions"]
     assert made.costs is not None
     assert made.costs.repeats == 2
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostemu.base.errors import InputError, RecordError
-from hostemu.measure.costs import FIGURES, NO_COSTS, Costs, Provenance, load_costs, save_costs
+from hostemu.measure.costs import FIGURES, NO_COSTS, OPTIONAL, PARTS, Costs, Provenance, load_costs, save_costs
 
 GOOD = """
 schema = 1
@@ -27,7 +27,7 @@ router_frame = 15000
 figures = st.integers(0, 10**9)
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 facts = st.dictionaries(texts, st.one_of(texts, st.booleans(), st.integers(-(2**60), 2**60), st.floats(-1e9, 1e9)))
-numbers = st.dictionaries(st.sampled_from(FIGURES), st.integers(1, 10**9))
+numbers = st.dictionaries(st.sampled_from((*FIGURES, *OPTIONAL)), st.integers(1, 10**9))
 
 
 @st.composite
@@ -41,7 +41,7 @@ def any_costs(draw: st.DrawFn) -> Costs:
         center_report_ns=report,
         router_frame_ns=frame,
         cores=draw(st.integers(1, 4096)),
-        terminal_refused_ns=draw(figures),
+        **{f"{name}_ns": draw(figures) for name in OPTIONAL},
         router_queue_frames=draw(figures),
         source=draw(texts),
         extras=draw(facts),
@@ -61,6 +61,7 @@ def test_no_costs_are_free_and_any_figure_is_not() -> None:
     assert not Costs(router_frame_ns=1).is_free
     assert not Costs(terminal_refused_ns=1).is_free
     assert Costs(router_queue_frames=1).is_free
+    assert all(Costs(**{f"{name}_ns": 1}).is_free for name in PARTS)  # type: ignore[arg-type]
 
 
 def test_a_file_may_leave_its_provenance_out(tmp_path: Path) -> None:

@@ -30,6 +30,14 @@ def test_costs_alone_may_be_a_file_with_the_journal_beside_it() -> None:
     assert places_for(ONLY_COSTS, Path("folder")).costs == Path("folder/costs.toml")
 
 
+def test_costs_of_several_backends_are_in_the_models_of_a_folder() -> None:
+    places = places_for(ONLY_COSTS, None, ["netns", "uml"])
+    assert (places.costs, places.models) == (None, Path("campaigns/small/models.toml"))
+    assert places_for(ONLY_COSTS, None, ["netns", "netns"]).costs == Path("costs.toml")
+    with pytest.raises(InputError, match="one backend"):
+        places_for(ONLY_COSTS, Path("my.toml"), ["netns", "uml"])
+
+
 def test_other_campaigns_do_not_fit_into_a_file() -> None:
     with pytest.raises(InputError, match="needs a folder"):
         places_for(NO_COSTS, Path("my.toml"))

@@ -51,6 +51,19 @@ def test_a_scenario_that_does_not_exist_is_named_with_the_shipped_ones(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_models_of_the_thesis_are_taken_by_name_for_the_backends_that_they_have(tmp_path: Path) -> None:
+    thesis = ["smoke", "--model", "thesis-2008-models", "--json", "-"]
+    done = hostemu("simulate", *thesis, "--backend", "qemu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "taken to cost nothing: isp_refused, isp_exchange" in done.stderr
+    assert json.loads(done.stdout)["engine"] == "simpy"  # computation is not free
+    for verb in ("simulate", "size"):
+        within = ["--within", "20 s"] if verb == "size" else []
+        refused = hostemu(verb, *thesis, *within, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert "--backend kvm or qemu or" in refused.stderr
+
+
 @pytest.mark.parametrize("verb", ["run", "simulate"])
 def test_a_wrong_override_names_key_and_value(tmp_path: Path, verb: str) -> None:
     done = hostemu(verb, "smoke", "--set", "power.onn=5 s", cwd=tmp_path)
