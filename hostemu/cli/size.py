@@ -44,8 +44,8 @@ def size(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="Guests whose costs are taken from a file with models of several (netns unless said); also say how many "
-            "machines like this one a real run on them takes."
+            help="Guests whose costs are taken from a file with models of several (netns unless said); also say how "
+            "many machines like this one a real run on them takes."
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds that each answer is the mean of.")] = 5,
@@ -73,7 +73,7 @@ def size(
 
 
 def _hosts(scenario: Scenario, sizing: Sizing, backend: str, *, needed: bool) -> Hosts | None:
-    """Machines for a real run of the fleet; None, or InputError where `needed`, when nothing is known of such guests."""
+    """Machines for a real run of the fleet; None when nothing is known of such guests, InputError where `needed`."""
     models = kept_models(scenario, backend)
     if models is None and not needed:
         return None
