@@ -16,8 +16,8 @@ MEASURED_BY = ("costs", "actions")
 
 QUEUE, CORES_OF_HOST = "router_backlog_frames", "cores"
 """Quantities that a cost model may have beside CPU times: what waits for a router that is no emulator (the router of
-campaigns, with `router_queue_frames`, is another than that which costs are measured of), and cores, which are a fact of
-the host where one is known."""
+campaigns, with `router_queue_frames`, is another than that which costs are measured of), and cores, which are a fact
+of the host where one is known."""
 
 UNKNOWN = "not known"
 """In the extras of a cost model: figures that its models do not have, and that are taken for nothing."""
