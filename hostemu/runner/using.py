@@ -32,6 +32,7 @@ class UseMeter:
         self._start: Parts = {}
         self._started_ns = began_ns
         self._watched_s = 0.0
+        self._settled_s = 0.0
 
     def settle(self, guests: Mapping[str, Guest], seconds: float) -> None:
         """Everything is ready: look for so long at what it costs to stand there; for 0 s not at all."""
@@ -39,8 +40,8 @@ class UseMeter:
         if seconds > 0:
             before, at_ns = self._cpu_s(), time.monotonic_ns()
             time.sleep(seconds)
-            took_s = (time.monotonic_ns() - at_ns) / 1e9
-            self._standing = {name: (value - before[name]) / took_s for name, value in self._cpu_s().items()}
+            self._standing = {name: value - before[name] for name, value in self._cpu_s().items()}
+            self._settled_s = (time.monotonic_ns() - at_ns) / 1e9
 
     def started(self) -> None:
         """The programs have been told when to start."""
@@ -69,14 +70,14 @@ class UseMeter:
             "cpu_s": sum(cpu.values()),
             "cpu_start_s": sum(self._start.values()),
             **({"memory_bytes": sum(memory.values())} if memory else {}),
-            "start_s": (self._started_ns - self._began_ns) / 1e9,
+            "start_s": (self._started_ns - self._began_ns) / 1e9 - self._settled_s,
             "run_s": run_s,
             "cores": len(os.sched_getaffinity(0)),
             "processes": self._lab.processes(),
             "disk_bytes": disk_bytes(folder),
             "cpu": cpu,
             "cpu_start": self._start,
-            "standing_cpu": self._standing,
+            "standing_cpu": {name: value / self._settled_s for name, value in self._standing.items()},
             "watch_cpu": {RUNNER: self._watched_s / run_s},
             "memory": memory,
             "machine": machine,
