@@ -18,7 +18,12 @@ from hostemu.guests.kernel_build import build_kernel, missing_packages
 from hostemu.guests.kernel_image import KINDS, Kind
 from hostemu.guests.kernels import Kernel, distribution_kernels, find_kernel, lean_kernels
 
-app = typer.Typer(name="kernel", help="Kernels of User-mode Linux and QEMU guests.", no_args_is_help=True)
+app = typer.Typer(
+    name="kernel",
+    help="Kernels of User-mode Linux and QEMU guests.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 class KindName(StrEnum):
