@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
+from hostemu.base.confidence import student
 from hostemu.base.errors import InputError
 from hostemu.fitting.forms import FORMS, Form, Values
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class Fit:
         if freedom <= 0:
             return math.inf
         slopes = np.array([self._slope(x, k) for k in range(len(self.values))])
-        return _student(freedom) * math.sqrt(max(float(slopes @ self.covariance @ slopes), 0.0))
+        return student(freedom) * math.sqrt(max(float(slopes @ self.covariance @ slopes), 0.0))
 
     def _slope(self, x: float, k: int) -> float:
         """How y changes with coefficient k."""
@@ -105,7 +103,7 @@ def fit(form: str, x: Sequence[float], y: Sequence[float]) -> Fit:
     values = done.x * scale
     freedom = len(xs) - len(values)
     covariance = _covariance(done, scale, freedom)
-    half = _student(freedom) * np.sqrt(np.diag(covariance))
+    half = student(freedom) * np.sqrt(np.diag(covariance))
     named = zip(shape.coefficients, values, half, strict=True)
     coefficients = {c.name: Interval(float(v), float(v - h), float(v + h)) for c, v, h in named}
     residuals = tuple(float(-r) for r in done.fun)
@@ -141,7 +139,3 @@ def _covariance(done: Any, scale: Values, freedom: int) -> npt.NDArray[np.float6
     variance = 2 * done.cost / freedom
     inverse = np.linalg.pinv(done.jac.T @ done.jac)
     return np.asarray(inverse * variance * np.outer(scale, scale), float)
-
-
-def _student(freedom: int) -> float:
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) if freedom > 0 else math.inf

@@ -10,9 +10,9 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
-from scipy.special import stdtrit  # scipy.stats has the same, but is slow to import
 
-CONFIDENCE = 0.95
+from hostemu.base.confidence import CONFIDENCE, student
+
 RESAMPLES = 1000
 RESAMPLING_SEED = 1
 
@@ -78,17 +78,15 @@ def analyse(values: Sequence[float]) -> Statistics:
     """Everything about at least one finite value.  Raises ValueError for none, or for one that is no number."""
     if not values or not all(map(math.isfinite, values)):
         raise ValueError("statistics need at least one value, and all of them finite")
-    deviation = _deviation(values)
-    student, bootstrap = student_interval(values), bootstrap_interval(values)
     return Statistics(
         n=len(values),
         mean=mean(values),
         median=median(values),
-        deviation=deviation,
+        deviation=deviation(values),
         low=min(values),
         high=max(values),
-        student=student,
-        bootstrap=bootstrap,
+        student=student_interval(values),
+        bootstrap=bootstrap_interval(values),
         warnings=tuple(warnings(values)),
     )
 
@@ -98,7 +96,7 @@ def mean(values: Sequence[float]) -> float:
     return min(max(math.fsum(values) / len(values), min(values)), max(values))
 
 
-def _deviation(values: Sequence[float]) -> float:
+def deviation(values: Sequence[float]) -> float:
     """The sample's standard deviation; 0 of one value."""
     if len(values) < 2:
         return 0.0
@@ -111,7 +109,7 @@ def student_interval(values: Sequence[float]) -> Interval | None:
     n = len(values)
     if n < 2:
         return None
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * _deviation(values) / math.sqrt(n)
+    half = student(n - 1) * deviation(values) / math.sqrt(n)
     center = mean(values)
     return Interval(center - half, center + half)
 
@@ -207,7 +205,7 @@ def _spread_warnings(values: Sequence[float]) -> list[str]:
     if center == 0 or interval is None:
         return []
     found = []
-    variation, width = _deviation(values) / center, interval.half_width / center
+    variation, width = deviation(values) / center, interval.half_width / center
     if variation > VARIATION_LIMIT:
         found.append(f"unstable: coefficient of variation {variation:.1%} (limit {VARIATION_LIMIT:.0%})")
     if width > WIDTH_LIMIT:

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
-from scipy.special import stdtrit
 
-from hostemu.measure.statistics import analyse
+from hostemu.base.confidence import student
+from hostemu.measure.statistics import deviation, mean
 from hostemu.report.compare import QUANTITIES, Quantity, Summary
 
 JSON = dict[str, Any]
 
-CONFIDENCE = 0.95
 COMPARED = (
     "retrieved share",
     "failed",
@@ -60,17 +59,18 @@ def _read(name: str, run: Summary) -> float | None:
 
 
 def _compared(measured: Sequence[float], predicted: Sequence[float]) -> JSON:
-    one, other = analyse(measured), analyse(predicted)
-    variances = [side.deviation**2 / side.n for side in (one, other)]
-    spread = math.sqrt(sum(variances))
-    half = _student(_welch(variances, (one.n, other.n))) * spread
-    predictive = _student(other.n - 1) * other.deviation * math.sqrt(1 / one.n + 1 / other.n)
+    one_n, other_n = len(measured), len(predicted)
+    one, other = mean(measured), mean(predicted)
+    one_deviation, other_deviation = deviation(measured), deviation(predicted)
+    variances = [one_deviation**2 / one_n, other_deviation**2 / other_n]
+    half = student(_welch(variances, (one_n, other_n))) * math.sqrt(sum(variances))
+    predictive = student(other_n - 1) * other_deviation * math.sqrt(1 / one_n + 1 / other_n)
     return {
-        "measured": {"mean": one.mean, "deviation": one.deviation, "n": one.n},
-        "predicted": {"mean": other.mean, "deviation": other.deviation, "n": other.n},
-        "error": (other.mean - one.mean) / one.mean if one.mean else None,
-        "half_width_95": half / abs(one.mean) if one.mean and min(one.n, other.n) > 1 else None,
-        "is_covered": abs(other.mean - one.mean) <= predictive if other.n > 1 else None,
+        "measured": {"mean": one, "deviation": one_deviation, "n": one_n},
+        "predicted": {"mean": other, "deviation": other_deviation, "n": other_n},
+        "error": (other - one) / one if one else None,
+        "half_width_95": half / abs(one) if one and min(one_n, other_n) > 1 else None,
+        "is_covered": abs(other - one) <= predictive if other_n > 1 else None,
     }
 
 
@@ -78,12 +78,6 @@ def _welch(variances: Sequence[float], sizes: Sequence[int]) -> float:
     """Degrees of freedom (Welch and Satterthwaite)."""
     below = sum(variance**2 / (n - 1) for variance, n in zip(variances, sizes, strict=True) if n > 1)
     return sum(variances) ** 2 / below if below else math.inf
-
-
-def _student(freedom: float) -> float:
-    if freedom <= 0:
-        return math.inf
-    return float(stdtrit(min(freedom, 1e9), (1 + CONFIDENCE) / 2))
 
 
 def published_run(row: Mapping[str, Any]) -> Summary:

@@ -196,36 +196,42 @@ def test_checkpoints_come_at_intervals(tmp_path: Path) -> None:
     assert read_record(tmp_path / "r.h5").complete
 
 
-WRITER = """
-import sys
+WRITERS = """
+import os, sys
 from pathlib import Path
-from tests.records.test_store import small
-from hostemu.records import write_record
-path = Path(sys.argv[1])
-write_record(small(seed=0, terminals=4000), path)
-print("begun", flush=True)
-for seed in range(1, 100000):
-    write_record(small(seed=seed, terminals=4000), path)
+from tests.records.test_store import small, write_record
+for _ in sys.stdin:
+    writer = os.fork()
+    if not writer:
+        for seed in range(100_000):
+            write_record(small(seed=seed, terminals=4000), Path(sys.argv[1]))
+            if seed == 0:
+                print(os.getpid(), flush=True)
+    os.waitpid(writer, 0)
+    print("killed", flush=True)
 """
+"""For every line of input a process that writes until it is killed."""
 
 
 def test_a_killed_writer_leaves_a_readable_record(tmp_path: Path) -> None:
     path = tmp_path / "r.h5"
+    order = [sys.executable, "-c", WRITERS, str(path)]
     root = str(Path(__file__).parents[2])
     pause = random.Random(1)
     last_seeds, killed_while_writing = [], 0
-    for _ in range(30):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], cwd=root, stdout=subprocess.PIPE, text=True
-        ) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == "begun\n"
+    with subprocess.Popen(order, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writers:
+        assert writers.stdin is not None
+        assert writers.stdout is not None
+        for _ in range(30):
+            print("another", file=writers.stdin, flush=True)
+            pid = int(writers.stdout.readline())
             time.sleep(pause.uniform(0, 0.05))
-            os.kill(writer.pid, signal.SIGKILL)
-        killed_while_writing += len(list(tmp_path.glob(".r.h5.*"))) > 0
-        record = read_record(path)
-        assert len(record.terminals) == 4000
-        last_seeds.append(record.seed)
+            os.kill(pid, signal.SIGKILL)
+            assert writers.stdout.readline() == "killed\n"
+            killed_while_writing += len(list(tmp_path.glob(".r.h5.*"))) > 0
+            record = read_record(path)
+            assert len(record.terminals) == 4000
+            last_seeds.append(record.seed)
     assert max(last_seeds) > 0
     assert killed_while_writing > 0
     write_record(small(), path)

@@ -12,6 +12,8 @@ from hostemu.records import CLASS_BITS, CLASSES, TALLY, TERMINAL, TIMES, RunReco
 from hostemu.records.tally import class_bounds, class_quantiles, tally_of
 from tests.records.strategies import tables
 
+LOWS = [class_bounds(number)[0] for number in range(50_000)]
+
 
 @given(st.integers(0, CLASSES - 2))
 def test_classes_follow_each_other_and_are_narrow(number: int) -> None:
@@ -28,9 +30,8 @@ def test_the_last_class_ends_where_64_bit_times_do() -> None:
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=300), st.floats(0, 1))
 def test_a_quantile_of_classes_is_that_of_the_values(values: list[int], share: float) -> None:
     counts = np.zeros(CLASSES, np.int64)
-    lows = [class_bounds(number)[0] for number in range(50_000)]
     for value in values:
-        counts[int(np.searchsorted(lows, value, side="right")) - 1] += 1
+        counts[int(np.searchsorted(LOWS, value, side="right")) - 1] += 1
     (found,) = class_quantiles(times_of(counts), [share])
     exact = float(np.quantile(values, share, method="inverted_cdf"))
     assert found == pytest.approx(exact, rel=2.0**-CLASS_BITS, abs=0.5)
