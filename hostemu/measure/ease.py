@@ -43,8 +43,9 @@ def _measure(bench: Bench, settings: Ease) -> Sample:
             yield
 
     with joined(bench, Wanted(settings.memory_bytes, watch=watch), wiring) as pair:
-        if not pair.host.answering([GUEST_ADDRESS], Deadline.after(PING_S, "an echo")):
-            raise GuestError("the guest does not answer to a ping", expected=f"an answer within {PING_S:g} s")
+        patience_s = min(PING_S, settings.timeout_ns / 1e9)
+        if not pair.host.answering([GUEST_ADDRESS], Deadline.after(patience_s, "an echo")):
+            raise GuestError("the guest does not answer to a ping", expected=f"an answer within {patience_s:g} s")
     (trace,) = traces
     return count(trace, bench.backend.preparation(), wiring)
 

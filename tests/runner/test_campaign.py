@@ -112,7 +112,8 @@ def test_a_finished_campaign_can_be_extended_by_a_backend(tmp_path: Path) -> Non
 @needs_lab
 def test_a_cell_that_fails_is_given_up_and_others_go_on(tmp_path: Path) -> None:
     # A fake guest cannot be pinged.
-    made = campaign(**{**NOTHING, "boot": BOOT, "ease": BOOT, "quiet": QUIET, "failures": 2})
+    ease_figure = {**BOOT, "timeout": "1 s"}
+    made = campaign(**{**NOTHING, "boot": BOOT, "ease": ease_figure, "quiet": QUIET, "failures": 2})
     listener = Listener()
     summary = play(made, ["fake"], tmp_path, listener)
     ease = next(cell for cell in summary["cells"] if cell["figure"] == "ease")

@@ -12,8 +12,13 @@ from typing import Any
 import numpy as np
 
 from hostemu.lines.compiling import compiled
+from hostemu.sim.fleet.losses import Attempt
+from hostemu.sim.fleet.power import first_cycle
 from hostemu.sim.fleet.rules import Rules
-from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, first_cycle, is_final
+from hostemu.sim.fleet.losses import Attempt
+from hostemu.sim.fleet.power import first_cycle
+from hostemu.sim.fleet.rules import Rules
+from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, is_final
 
 
 @compiled
@@ -81,7 +86,7 @@ def _queue_again(rules: Rules, first: int, keys: Counts, begin_ns: int, table: T
                 head = (head + 1) % len(waiting)
             free -= 1
             cycle = first_cycle(rules, first + place, keys[place % len(keys)])
-            end_ns, reason, _ = attempt(rules, cycle, now_ns)
+            end_ns, reason, _ = attempt(rules, Attempt(first + place, table[place].attempts, now_ns), cycle)
             table[place].attempts += 1
             heapq.heappush(active, (end_ns, started, place, reason, now_ns))
             started += 1

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from hostemu.measure.costs import Costs
 from hostemu.scenario import Scenario
-from hostemu.sim.tcp import INITIAL_RTO_NS, INITIAL_WINDOW_BYTES
+from hostemu.sim.farm import PEER_TIMEOUT_NS
+from hostemu.sim.fleet.rules import by_frame, first_repeat_ns
+from hostemu.sim.packets import MSS_BYTES
+from hostemu.sim.tcp import INITIAL_WINDOW_BYTES
 
 SEALED_BYTES = 1024
 """Room in a message for headers, nonces, proofs and seal."""
@@ -22,28 +25,29 @@ def _of_lines(scenario: Scenario) -> Iterator[str]:
         line = getattr(scenario.lines, name)
         if any(direction.rate_bps is not None for direction in (line.up, line.down)):
             yield f"lines.{name} has a rate: frames wait for each other"
-        if line.up.loss or line.down.loss:
-            yield f"lines.{name} has loss"
+        if name != "terminals" and (line.up.loss or line.down.loss):
+            yield f"lines.{name} has loss: reports wait for those that are lost"
 
 
 def _of_times(scenario: Scenario) -> Iterator[str]:
-    lines, retrieval, power = scenario.lines, scenario.retrieval, scenario.power
+    lines, retrieval = scenario.lines, scenario.retrieval
     round_trip_ns = sum(line.delay_ns for pair in (lines.isp, lines.terminals) for line in (pair.up, pair.down))
-    if round_trip_ns >= min(retrieval.connect_timeout_ns, INITIAL_RTO_NS):
-        yield "a round trip to a terminal takes longer than a connection may, or than TCP waits before it repeats"
+    repeat_ns = first_repeat_ns(scenario)
+    if round_trip_ns >= min(retrieval.connect_timeout_ns, repeat_ns):
+        yield "a round trip to a terminal takes longer than a connection may, or than a message waits to be repeated"
     if 2 * round_trip_ns >= retrieval.answer_timeout_ns:
         yield "an exchange takes longer than retrieval.answer_timeout"
     if round_trip_ns + retrieval.retry.interval_ns == 0:
         yield "attempts take no time and have no pause between them"
-    if power.when_off == "silent" and power.off.min_ns < retrieval.answer_timeout_ns:
-        yield "a silent terminal may be on again before retrieval.answer_timeout is over"
+    if by_frame(scenario) and retrieval.answer_timeout_ns >= PEER_TIMEOUT_NS:
+        yield "retrieval.answer_timeout is longer than a terminal waits for its ISP server"
 
 
 def _of_exchanges(scenario: Scenario, costs: Costs) -> Iterator[str]:
-    retrieval = scenario.retrieval
+    info_bytes = scenario.retrieval.info_bytes + SEALED_BYTES
     if not costs.is_free:
         yield "actions cost CPU time: programs wait for each other"
-    if retrieval.transport != "tcp":
-        yield "retrieval.transport is not tcp"
-    if retrieval.info_bytes + SEALED_BYTES > INITIAL_WINDOW_BYTES:
+    if info_bytes > INITIAL_WINDOW_BYTES:
         yield "retrieval.info is more than TCP sends at once"
+    elif by_frame(scenario) and info_bytes > MSS_BYTES:
+        yield "retrieval.info is more than a segment, of which each may be lost"

@@ -1,16 +1,18 @@
-"""One terminal's story, compiled: its power cycle, one attempt at it, and all attempts until it is done with."""
+"""One terminal's story, compiled: one attempt at it, and all attempts until it is done with."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy.typing as npt
 
-from hostemu.base.streams import draw_uniform
 from hostemu.lines.compiling import compiled
 from hostemu.protocol.reasons import Outcome, Reason
-from hostemu.sim.fleet.rules import ON_FIRST, RANDOM_PHASE, Rules
-from hostemu.sim.tcp import INITIAL_RTO_NS
+from hostemu.sim.fleet.datagrams import datagram_attempt
+from hostemu.sim.fleet.losses import Attempt
+from hostemu.sim.fleet.power import Cycle, cycle_at, first_cycle
+from hostemu.sim.fleet.rules import Rules
+from hostemu.sim.fleet.segments import segment_attempt
 
 NONE = int(Reason.NONE)
 REFUSED = int(Reason.REFUSED)
@@ -24,49 +26,21 @@ Counts = npt.NDArray[Any]
 Table = npt.NDArray[Any]
 
 
-class Cycle(NamedTuple):
-    """A cycle of a terminal's power: off for off_ns from begin_ns on, then on.
-
-    key: of the terminal's own off times, where each cycle's is drawn anew.  number: of the cycle, from 0.
-    """
-
-    key: int
-    number: int
-    begin_ns: int
-    off_ns: int
-
-
 @compiled
-def first_cycle(rules: Rules, index: int, key: int) -> Cycle:
-    """The cycle in which terminal `index` is at time 0."""
-    draw = draw_uniform(key, 0) if rules.redraws else draw_uniform(rules.off_key, index)
-    off_ns = rules.off_least_ns + int(draw * rules.off_choices)
-    if rules.phase == RANDOM_PHASE:
-        into_ns = int(draw_uniform(rules.phase_key, index) * (off_ns + rules.on_ns))
-        return Cycle(key, 0, -into_ns, off_ns)
-    return Cycle(key, 0, -off_ns if rules.phase == ON_FIRST else 0, off_ns)
-
-
-@compiled
-def cycle_at(rules: Rules, cycle: Cycle, at_ns: int) -> Cycle:
-    """The cycle of that moment, which is not before the given one."""
-    period_ns = cycle.off_ns + rules.on_ns
-    if not rules.redraws:
-        passed = (at_ns - cycle.begin_ns) // period_ns
-        return Cycle(cycle.key, cycle.number + passed, cycle.begin_ns + passed * period_ns, cycle.off_ns)
-    number, begin_ns, off_ns = cycle.number, cycle.begin_ns, cycle.off_ns
-    while at_ns >= begin_ns + off_ns + rules.on_ns:
-        begin_ns += off_ns + rules.on_ns
-        number += 1
-        off_ns = rules.off_least_ns + int(draw_uniform(cycle.key, number) * rules.off_choices)
-    return Cycle(cycle.key, number, begin_ns, off_ns)
-
-
-@compiled
-def attempt(rules: Rules, cycle: Cycle, begin_ns: int) -> tuple[int, int, Cycle]:
+def attempt(rules: Rules, this: Attempt, cycle: Cycle) -> tuple[int, int, Cycle]:
     """(when it ends at the ISP server, why it failed, or NONE; the cycle that the terminal is in by then)."""
+    if rules.datagrams:
+        return datagram_attempt(rules, this, cycle)
+    if rules.by_frame:
+        return segment_attempt(rules, this, cycle)
+    return plain_attempt(rules, cycle, this.begin_ns)
+
+
+@compiled
+def plain_attempt(rules: Rules, cycle: Cycle, begin_ns: int) -> tuple[int, int, Cycle]:
+    """The same over TCP, where nothing is lost."""
     for number in range(rules.calls):
-        call_ns = begin_ns + ((1 << number) - 1) * INITIAL_RTO_NS
+        call_ns = begin_ns + ((1 << number) - 1) * rules.repeat_ns
         opens_ns = call_ns + rules.out_ns + rules.back_ns
         cycle = cycle_at(rules, cycle, call_ns + rules.out_ns)
         awake_ns = call_ns + rules.out_ns - cycle.begin_ns - cycle.off_ns
@@ -115,7 +89,7 @@ def contact(rules: Rules, index: int, key: int, begin_ns: int, ended: Counts) ->
     while True:
         cycle = cycle_at(rules, cycle, at_ns + rules.out_ns)
         asleep_ns = cycle.begin_ns + cycle.off_ns - at_ns - rules.out_ns
-        if asleep_ns > 0 and (rules.refuses or rules.calls == 1):
+        if asleep_ns > 0 and rules.sleep_is_plain:
             in_vain = (asleep_ns + step_ns - 1) // step_ns
             if in_vain >= left:
                 ended[vain] += left
@@ -124,7 +98,7 @@ def contact(rules: Rules, index: int, key: int, begin_ns: int, ended: Counts) ->
             left -= in_vain
             at_ns += in_vain * step_ns
             continue
-        end_ns, reason, cycle = attempt(rules, cycle, at_ns)
+        end_ns, reason, cycle = attempt(rules, Attempt(index, rules.max_attempts - left, at_ns), cycle)
         ended[reason] += 1
         left -= 1
         if reason == NONE:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostemu.measure.costs import NO_COSTS
+from hostemu.records import RunRecord
 from hostemu.scenario import Scenario, load_scenario
 from hostemu.sim import simulate
 from hostemu.sim.fleet import obstacles, simulate_fleet
@@ -29,7 +30,7 @@ def odd(low_ns: int, high_ns: int) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def fleets(draw: st.DrawFn, **fixed: Any) -> Scenario:
+def fleet_settings(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
     """Small fleets that the compiled engine plays."""
     terminals = draw(st.integers(1, 120))
     least_off_ns = draw(st.integers(3 * S, 40 * S))
@@ -43,6 +44,8 @@ def fleets(draw: st.DrawFn, **fixed: Any) -> Scenario:
         "power.phase": draw(st.sampled_from(["random", "random", "on", "off"])),
         "power.off_draw": draw(st.sampled_from(["per-terminal", "per-cycle"])),
         "power.when_off": draw(st.sampled_from(["refuse", "silent"])),
+        "retrieval.transport": draw(st.sampled_from(["tcp", "udp"])),
+        "retrieval.authentication": draw(st.sampled_from(["xor", "hmac-sha256"])),
         "retrieval.list_size": draw(st.integers(1, FEW)),
         "retrieval.concurrency": draw(st.integers(1, FEW)),
         "retrieval.connect_timeout": draw(odd(S // 2, 8 * S)),
@@ -58,13 +61,22 @@ def fleets(draw: st.DrawFn, **fixed: Any) -> Scenario:
         "lines.terminals.up.delay": draw(odd(0, S // 10)),
         "lines.terminals.down.delay": draw(odd(0, S // 10)),
     }
-    return scenario(changes | fixed)
+    return changes | fixed
+
+
+def fleets(**fixed: Any) -> st.SearchStrategy[Scenario]:
+    """The same as scenarios."""
+    return fleet_settings(**fixed).map(scenario)
 
 
 def assert_agree(plan: Scenario) -> None:
     """Every terminal the same; times within APART_NS."""
     assert obstacles(plan, NO_COSTS) == []
-    slow, fast = simulate(plan), simulate_fleet(plan, threads=1)
+    assert_same(plan, simulate(plan), simulate_fleet(plan, threads=1))
+
+
+def assert_same(plan: Scenario, slow: RunRecord, fast: RunRecord) -> None:
+    """Every terminal the same; times within APART_NS."""
     for name in ("device_id", "outcome", "reason", "attempts"):
         np.testing.assert_array_equal(fast.terminals[name], slow.terminals[name], name)
     for name in ("retrieved_at_ns", "exchange_ns"):
