@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from hostemu import __version__
-from hostemu.base.appendable import Appendable, Entry, Kind, read_entries
-from hostemu.base.errors import InputError, RecordError
+from hostemu.base.appendable import Entry, Kind
+from hostemu.base.ledger import Content, Form
 from hostemu.measure.costs import Costs
 from hostemu.runner.cluster import cluster
 from hostemu.scenario import Scenario
 from hostemu.sim import EngineName, choose_engine
 from hostemu.sim.sweep import Axis, Point
 
-SCHEMA = 1
-KIND = Kind("sweep", "simulate --sweep")
 FILE = "sweep.jsonl"
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -37,43 +35,24 @@ class Plan:
 
     def header(self) -> Entry:
         """The first line of the sweep's file; what must be the same when it is continued."""
-        return {
-            "entry": "sweep",
-            "schema": SCHEMA,
+        facts = {
             "scenario": self.base.name,
             "scenario_text": self.base.to_toml(),
             "costs": self.costs.figures_ns() | {"cores": self.costs.cores},
             "engine": self.engine.value,
             "version": __version__,
         }
+        return FORM.header(facts)
 
 
-@dataclass
-class Swept:
-    """What a sweep's file holds.  header: its first line.  summaries: of every finished run."""
-
-    header: Entry
-    summaries: dict[Point, Summary] = field(default_factory=dict)
-    whole_bytes: int = 0
+def _parse(entry: Entry) -> tuple[Point, Summary]:
+    return Point(tuple(entry["settings"].items()), entry["seed"]), entry["summary"]
 
 
-def read_sweep(path: Path) -> Swept:
-    """What a file holds; InputError when there is none, RecordError when it is no sweep or damaged."""
-    entries, whole_bytes = read_entries(path, KIND)
-    if not entries or entries[0].get("entry") != "sweep" or entries[0].get("schema") != SCHEMA:
-        raise RecordError(
-            f"{path} is no sweep of a version that is understood", expected=f'"entry": "sweep", "schema": {SCHEMA}'
-        )
-    swept = Swept(entries[0], whole_bytes=whole_bytes)
-    for number, entry in enumerate(entries[1:], start=2):
-        try:
-            point = Point(tuple((key, value) for key, value in entry["settings"].items()), entry["seed"])
-            swept.summaries[point] = entry["summary"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RecordError(
-                f"{path}, line {number} is incomplete", found=f"{type(error).__name__}: {error}"
-            ) from None
-    return swept
+FORM = Form(Kind("sweep", "simulate --sweep"), 1, "scenario, costs, engine and version", _parse)
+
+Swept = Content[Point, Summary]
+"""What a sweep's file holds: the summary of every finished run."""
 
 
 def run_sweep(plan: Plan, path: Path, on_event: OnEvent, *, resume: bool, address: str | None = None) -> Swept:
@@ -85,26 +64,15 @@ def run_sweep(plan: Plan, path: Path, on_event: OnEvent, *, resume: bool, addres
     """
     for scenario in plan.runs.values():
         choose_engine(plan.engine, scenario, plan.costs, traced=False)
-    swept = Swept(plan.header())
-
-    def check() -> int:
-        nonlocal swept
-        swept = read_sweep(path)
-        _require_same(path, swept.header, plan.header())
-        return swept.whole_bytes
-
-    with Appendable.open(path, KIND, resume=resume, check=check) as file:
-        if file.is_new:
-            file.append(swept.header)
-            file.settle()
-        left = {point: plan.runs[point].to_toml() for point in plan.runs if point not in swept.summaries}
+    with FORM.opened(path, plan.header(), resume=resume) as (file, swept):
+        left = {point: plan.runs[point].to_toml() for point in plan.runs if point not in swept.runs}
         total, done = len(plan.runs), len(plan.runs) - len(left)
         on_event({"phase": "sweep", "done": done, "total": total})
         if left:
             with cluster(address, len(left)) as computing:
                 for point, summary in computing.compute(left, plan.costs, plan.engine.value):
                     file.append(_entry(point, summary))
-                    swept.summaries[point] = summary
+                    swept.runs[point] = summary
                     done += 1
                     on_event({"phase": "sweep", "done": done, "total": total})
     return swept
@@ -115,22 +83,10 @@ def _entry(point: Point, summary: Summary) -> Entry:
     return {"entry": "run", "settings": dict(point.settings), "seed": point.seed, "at": at, "summary": summary}
 
 
-def _require_same(path: Path, old: Entry, new: Entry) -> None:
-    """InputError when a sweep is another one than the file's."""
-    different = [key for key in new if old.get(key) != new[key]]
-    if different:
-        raise InputError(
-            f"{path} is of another sweep",
-            expected="the same scenario, costs, engine and version",
-            found=f"another {', '.join(different)}",
-            hint="name another place with --output",
-        )
-
-
 def finished(plan: Plan, swept: Swept) -> dict[tuple[tuple[str, str], ...], dict[int, Summary]]:
     """The plan's finished runs: settings → seed → summary."""
     result: dict[tuple[tuple[str, str], ...], dict[int, Summary]] = {}
     for point in plan.runs:
-        if point in swept.summaries:
-            result.setdefault(point.settings, {})[point.seed] = swept.summaries[point]
+        if point in swept.runs:
+            result.setdefault(point.settings, {})[point.seed] = swept.runs[point]
     return result

@@ -14,16 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hostemu import __version__
-from hostemu.base.appendable import Appendable, Entry, Kind, read_entries
-from hostemu.base.errors import InputError, RecordError, RunError
+from hostemu.base.appendable import Entry, Kind
+from hostemu.base.errors import InputError, RunError
+from hostemu.base.ledger import Form
 from hostemu.measure.costs import Costs
 from hostemu.records import RunRecord, read_record, summary
 from hostemu.runner.play import play_real
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate
 
-SCHEMA = 1
-KIND = Kind("validation", "validate")
 FILE = "validation.jsonl"
 NOT_KEPT = ("scenario_text", "host")
 FIRST_PREDICTED_SEED = 1_000_000
@@ -61,14 +60,13 @@ class Plan:
 
     def header(self) -> Entry:
         """The first line of the file: what must be the same when it is continued."""
-        return {
-            "entry": "validation",
-            "schema": SCHEMA,
+        facts = {
             "scenario_text": self.base.to_toml(),
             "backend": self.backend,
             "time_scale": self.time_scale,
             "version": __version__,
         }
+        return FORM.header(facts)
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,14 @@ class Trial:
     def is_valid(self) -> bool:
         """Whether the machine kept up."""
         return self.summary["verdict"] == "valid" and bool(self.summary["complete"])
+
+
+def _parse(entry: Entry) -> tuple[tuple[int, int], Trial]:
+    trial = Trial(entry["terminals"], entry["seed"], entry["summary"], entry["actions"])
+    return (trial.terminals, trial.seed), trial
+
+
+FORM = Form(Kind("validation", "validate"), 1, "scenario, backend, time scale and version", _parse)
 
 
 def check_plan(plan: Plan) -> None:
@@ -103,26 +109,8 @@ def run_trials(plan: Plan, folder: Path, on_event: OnEvent, *, resume: bool) -> 
     InputError for a validation that is there already (without `resume`) or is another one.
     """
     check_plan(plan)
-    path = folder / FILE
-    done: dict[tuple[int, int], Trial] = {}
-
-    def check() -> int:
-        nonlocal done
-        header, done, whole_bytes = _read(path)
-        different = [key for key, value in plan.header().items() if header.get(key) != value]
-        if different:
-            raise InputError(
-                f"{path} is of another validation",
-                expected="the same scenario, backend, time scale and version",
-                found=f"another {', '.join(different)}",
-                hint="name another place with --output",
-            )
-        return whole_bytes
-
-    with Appendable.open(path, KIND, resume=resume, check=check) as file:
-        if file.is_new:
-            file.append(plan.header())
-            file.settle()
+    with FORM.opened(folder / FILE, plan.header(), resume=resume) as (file, content):
+        done = content.runs
         trials = plan.trials()
         for number, (terminals, seed) in enumerate(trials):
             note = f"{terminals} terminals, seed {seed}"
@@ -140,21 +128,6 @@ def _play(plan: Plan, terminals: int, seed: int, folder: Path) -> Trial:
     result = play_real(scenario, plan.backend, folder / "runs", plan.time_scale, lambda _event: None)
     kept = {name: value for name, value in result.summary.items() if name not in NOT_KEPT}
     return Trial(terminals, seed, kept, actions_of(read_record(result.record)))
-
-
-def _read(path: Path) -> tuple[Entry, dict[tuple[int, int], Trial], int]:
-    entries, whole_bytes = read_entries(path, KIND)
-    if not entries or entries[0].get("entry") != "validation" or entries[0].get("schema") != SCHEMA:
-        expected = f'"entry": "validation", "schema": {SCHEMA}'
-        raise RecordError(f"{path} is no validation of a version that is understood", expected=expected)
-    done = {}
-    for number, entry in enumerate(entries[1:], start=2):
-        try:
-            trial = Trial(entry["terminals"], entry["seed"], entry["summary"], entry["actions"])
-        except KeyError as error:
-            raise RecordError(f"{path}, line {number} is incomplete", found=f"no {error}") from None
-        done[trial.terminals, trial.seed] = trial
-    return entries[0], done, whole_bytes
 
 
 # fitting

@@ -14,7 +14,7 @@ from hostemu.base.errors import InputError, RecordError, RunError
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.runner import cluster as clusters
 from hostemu.runner.cluster import Here, cluster, play_remotely
-from hostemu.runner.sweep import Plan, finished, read_sweep, run_sweep
+from hostemu.runner.sweep import FORM, Plan, finished, run_sweep
 from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName
 from hostemu.sim.sweep import parse_axis, points
@@ -48,13 +48,13 @@ def test_every_run_is_played_and_told(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
     whole = plan()
     swept = run_sweep(whole, tmp_path / "sweep.jsonl", events.append, resume=False)
-    assert set(swept.summaries) == set(whole.runs)
+    assert set(swept.runs) == set(whole.runs)
     assert [event["done"] for event in events] == [0, 1, 2, 3, 4]
     found = finished(whole, swept)
     assert [sorted(by_seed) for by_seed in found.values()] == [[3, 4], [3, 4]]
     slow, quick = (by_seed[3]["makespan_s"] for by_seed in found.values())
     assert quick < slow
-    assert read_sweep(tmp_path / "sweep.jsonl").summaries == swept.summaries
+    assert FORM.read(tmp_path / "sweep.jsonl").runs == swept.runs
 
 
 @pytest.mark.usefixtures("here")
@@ -71,14 +71,14 @@ def test_what_was_cut_off_is_played_again_and_the_rest_is_not(tmp_path: Path, cu
     assert [json.loads(line)["summary"] for line in path.read_bytes().splitlines()[1:]] == [
         json.loads(line)["summary"] for line in before.splitlines()[1:]
     ]
-    assert len(swept.summaries) == 4
+    assert len(swept.runs) == 4
 
 
 @pytest.mark.usefixtures("here")
 def test_more_seeds_may_be_added_later(tmp_path: Path) -> None:
     path = tmp_path / "sweep.jsonl"
     run_sweep(plan(1), path, ignore, resume=False)
-    assert len(run_sweep(plan(3), path, ignore, resume=True).summaries) == 6
+    assert len(run_sweep(plan(3), path, ignore, resume=True).runs) == 6
     assert path.read_bytes().count(b"\n") == 7
 
 
@@ -105,31 +105,31 @@ def test_a_file_that_is_no_sweep_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "sweep.jsonl"
     path.write_text(text)
     with pytest.raises(RecordError, match="no sweep"):
-        read_sweep(path)
+        FORM.read(path)
 
 
 def test_all_cores_of_this_machine_share_a_sweep(tmp_path: Path) -> None:
     whole = plan(3)
     swept = run_sweep(whole, tmp_path / "sweep.jsonl", ignore, resume=False)
     alone = dict(Here().compute({p: s.to_toml() for p, s in whole.runs.items()}, NO_COSTS, "fleet"))
-    assert swept.summaries == alone
+    assert swept.runs == alone
 
 
 def test_a_sweep_survives_the_death_of_a_worker(tmp_path: Path) -> None:
     from dask.distributed import LocalCluster
 
     killed: list[int] = []
-    whole = plan(6, Costs(isp_refused_ns=1, isp_exchange_ns=2))  # by SimPy: long enough to be killed in
+    whole = plan(3, Costs(isp_refused_ns=1, isp_exchange_ns=2))  # by SimPy: long enough to be killed in
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
 
         def kill_one(event: dict[str, Any]) -> None:
-            if event["done"] == 3 and not killed:
+            if event["done"] == 2 and not killed:
                 killed.append(local.workers[0].pid)
                 os.kill(killed[0], signal.SIGKILL)
 
         swept = run_sweep(whole, tmp_path / "sweep.jsonl", kill_one, resume=False, address=local.scheduler_address)
     assert killed
-    assert set(swept.summaries) == set(whole.runs)
+    assert set(swept.runs) == set(whole.runs)
 
 
 def test_a_cluster_that_is_not_there_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ _FRAME_BITS = 10  # an attempt has fewer frames in each direction
 
 
 class Attempt(NamedTuple):
-    """index: of the terminal.  number: of the attempt, from 0."""
+    """terminal: its index.  number: of the attempt, from 0."""
 
-    index: int
+    terminal: int
     number: int
     begin_ns: int
 
@@ -33,6 +33,6 @@ def is_lost(rules: Rules, this: Attempt, direction: int, frame: int) -> bool:
     loss = rules.loss_down if direction == DOWN else rules.loss_up
     if loss == 0.0:
         return False
-    key = int(draw_uniform(rules.loss_key, this.index) * 2.0**53)
+    key = int(draw_uniform(rules.loss_key, this.terminal) * 2.0**53)
     counter = (((this.number << _FRAME_BITS) + frame) << 1) + direction
     return draw_uniform(key, counter) < loss

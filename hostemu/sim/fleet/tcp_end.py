@@ -226,7 +226,7 @@ def take_message(talk: Talk, end: int, now_ns: int, sequence: int) -> bool:
     The first of a connection is acknowledged at once, and so is one that comes again; the others by their answers.
     """
     me = talk.ends[end]
-    is_new = sequence == me.expected
+    is_new = bool(sequence == me.expected)
     me.expected += int(is_new)
     if not is_new or me.expected == 1:
         acknowledge(talk, end, now_ns)
