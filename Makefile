@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-heavy bench bench-guests results guests format clean
+.PHONY: demo test test-heavy bench bench-fleet bench-guests results guests format clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
@@ -23,6 +23,11 @@ test-heavy: $(VENV)/.test-ready guests
 bench: $(VENV)/.test-ready guests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	tools/benchmarks $(BIN)/python
+
+# The compiled engine alone: up to a thousand million terminals (some minutes).
+bench-fleet: $(VENV)/.test-ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	tools/benchmarks $(BIN)/python tests/bench/test_fleet_bench.py results/fleet.txt
 
 bench-guests: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python tests/bench/test_kernel_guests_bench.py results/guests.txt

@@ -38,7 +38,7 @@ def choose_engine(wanted: EngineName, scenario: Scenario, costs: Costs, *, trace
     if wanted is EngineName.FLEET and found:
         raise InputError(
             "the compiled engine cannot play this scenario",
-            expected="lines that only delay, TCP, and computation that takes no time",
+            expected="lines without a rate, losses only on the way to terminals, and computation that takes no time",
             found="; ".join(found),
             hint="leave --engine away, or say --engine simpy",
         )
@@ -48,4 +48,4 @@ def choose_engine(wanted: EngineName, scenario: Scenario, costs: Costs, *, trace
         return EngineChoice(EngineName.SIMPY, f"the compiled engine cannot play this: {found[0]}")
     if scenario.fleet.terminals < FLEET_FROM:
         return EngineChoice(EngineName.SIMPY, f"fewer than {FLEET_FROM} terminals")
-    return EngineChoice(EngineName.FLEET, f"{FLEET_FROM} terminals or more, on lines that only delay")
+    return EngineChoice(EngineName.FLEET, f"{FLEET_FROM} terminals or more, on lines without a rate")

@@ -12,21 +12,28 @@ from hypothesis import strategies as st
 from hostemu.base.errors import InputError
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.protocol.power import Phase, PowerCycle, PowerSettings
+from hostemu.protocol.reasons import Reason
 from hostemu.records import CLASSES, records_equal, summary
 from hostemu.records.tally import class_bounds
 from hostemu.scenario import load_scenario
-from hostemu.sim import EngineName, choose_engine, simulate_fleet
-from hostemu.sim.fleet import obstacles
+from hostemu.sim import EngineName, choose_engine, simulate, simulate_fleet
+from hostemu.sim.fleet import engine, obstacles
 from hostemu.sim.fleet.accounts import class_of
+from hostemu.sim.fleet.power import cycle_at, first_cycle
 from hostemu.sim.fleet.rules import off_keys, rules_of
-from hostemu.sim.fleet.terminal import cycle_at, first_cycle
 from tests.sim.builders import scenario
 
 FLEET = load_scenario("thesis-uml", ["fleet.terminals=30500"])
 
 
-def test_threads_change_nothing() -> None:
-    assert records_equal(simulate_fleet(FLEET, threads=1), simulate_fleet(FLEET, threads=5))
+@pytest.mark.parametrize(
+    "more", [[], ["lines.terminals.loss=0.1"], ["retrieval.transport=udp", "power.off_draw=per-cycle"]]
+)
+@pytest.mark.parametrize("rows", [True, False])
+def test_threads_change_nothing(more: list[str], rows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "TERMINALS_AT_A_TIME", 3000)  # more pieces than threads
+    plan = load_scenario("thesis-uml", ["fleet.terminals=30500", *more])
+    assert records_equal(*(simulate_fleet(plan, threads=threads, rows=rows) for threads in (1, 5)))
 
 
 def test_a_tally_says_what_rows_say() -> None:
@@ -55,13 +62,16 @@ def test_progress_ends_with_everybody() -> None:
         {"lines.isp.loss": 0.01},
         {"lines.center.rate": "1 Mbit/s"},
         {"lines.terminals.down.rate": "1 Mbit/s"},
-        {"retrieval.transport": "udp"},
+        {"lines.center.up.loss": 0.01},
         {"retrieval.info": "15 KiB"},
+        {"retrieval.info": "2 KiB", "lines.terminals.loss": 0.01},
+        {"lines.terminals.up.loss": 0.01, "retrieval.answer_timeout": "10 s"},
+        {"lines.terminals.delay": "130 ms", "retrieval.transport": "udp"},
         {"lines.terminals.delay": "600 ms", "retrieval.answer_timeout": "5 s"},
         {"retrieval.connect_timeout": "15 ms"},
         {"retrieval.answer_timeout": "30 ms"},
         {"lines.terminals.delay": "0 ms", "retrieval.retry.interval": "0 s"},
-        {"power.when_off": "silent"},
+        {"power.when_off": "silent", "retrieval.answer_timeout": "11 s"},
     ],
 )
 def test_what_is_not_played_is_named_and_refused(changes: dict[str, Any]) -> None:
@@ -70,6 +80,17 @@ def test_what_is_not_played_is_named_and_refused(changes: dict[str, Any]) -> Non
     with pytest.raises(InputError):
         simulate_fleet(plan)
     assert choose_engine(EngineName.AUTO, plan, NO_COSTS, traced=False).name is EngineName.SIMPY
+
+
+@pytest.mark.parametrize("connect_timeout", ["127 s", "400 s"])
+def test_a_kernel_gives_a_connection_up_by_itself(connect_timeout: str) -> None:
+    timing = {"retrieval.connect_timeout": connect_timeout, "retrieval.retry.max_attempts": 1}
+    plan = scenario(
+        {"power.when_off": "silent", "power.phase": "off", "power.off": {"min": "450 s", "max": "450 s"}, **timing}
+    )
+    slow, fast = simulate(plan), simulate_fleet(plan)
+    assert fast.makespan_ns == pytest.approx(slow.makespan_ns, abs=1000)
+    assert fast.terminals["reason"].tolist() == slow.terminals["reason"].tolist() == [Reason.SILENT]
 
 
 def test_the_compiled_engine_is_chosen_for_large_fleets_only() -> None:
