@@ -13,6 +13,7 @@ from rich.table import Table
 from hostemu.base.units import parse_duration_ns
 from hostemu.cli.output import (
     JsonOption,
+    ScenarioArgument,
     SeedOption,
     SetOption,
     TerminalsOption,
@@ -33,9 +34,7 @@ def size(
     within: Annotated[
         str, typer.Option(metavar="DURATION", help='When the last terminal must be retrieved: "120 s".')
     ],
-    scenario: Annotated[
-        str, typer.Argument(help="A scenario file, or the name of a shipped scenario.")
-    ] = "thesis-uml",
+    scenario: ScenarioArgument = "thesis-uml",
     terminals: TerminalsOption = None,
     model: Annotated[
         Path | None,
