@@ -15,9 +15,6 @@ from hostemu.lines.compiling import compiled
 from hostemu.sim.fleet.losses import Attempt
 from hostemu.sim.fleet.power import first_cycle
 from hostemu.sim.fleet.rules import Rules
-from hostemu.sim.fleet.losses import Attempt
-from hostemu.sim.fleet.power import first_cycle
-from hostemu.sim.fleet.rules import Rules
 from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, is_final
 
 
