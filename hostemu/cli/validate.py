@@ -23,12 +23,12 @@ from hostemu.cli.output import (
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
+from hostemu.fitting import costs_from_models, thesis_models
 from hostemu.report.compare import published_row
-from hostemu.report.published import thesis, throughput_bps
+from hostemu.report.published import thesis
 from hostemu.report.validation import JSON, as_markdown, as_table, published_run, results
 from hostemu.runner.validation import Plan, Trial, check_plan, fit_costs, predict, run_trials
 from hostemu.scenario import Scenario, load_scenario
-from hostemu.sim.thesis import thesis_costs
 
 FOLDER = Path("validations")
 
@@ -125,11 +125,10 @@ def _published(base: Scenario, predictions: int) -> list[JSON]:
     if row is None:
         expected = ", ".join(thesis()["table5"])
         raise InputError(f"the thesis has published nothing of {base.name}", expected=expected, found=base.name)
-    iperf_bps = throughput_bps("iperf", row["row"].lower())
-    assert iperf_bps is not None  # table 1 has every backend of table 5
+    costs = costs_from_models(thesis_models(thesis()), row["row"].lower())
     plan = Plan(base, (), (row["terminals"],), "published", 1, predictions, 1.0)
     with progress_bar(f"{base.name}: predictions") as progress:
-        predicted = predict(plan, row["terminals"], thesis_costs(iperf_bps), RunDisplay(progress))
+        predicted = predict(plan, row["terminals"], costs, RunDisplay(progress))
     return results({row["terminals"]: [published_run(row)]}, {row["terminals"]: predicted})
 
 

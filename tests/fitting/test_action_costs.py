@@ -12,7 +12,6 @@ from hostemu.base.errors import InputError
 from hostemu.base.resources import data_file
 from hostemu.fitting import Models, costs_from_models, load_costs_or_models, models_of, remarks, save_models
 from hostemu.measure.costs import FIGURES, OPTIONAL, Costs, Provenance, save_costs
-from hostemu.sim.thesis import thesis_costs
 
 HERE = {"cpu_model": "test CPU", "cores": 4}
 TIMES = {name: 1e4 * (number + 2) for number, name in enumerate((*FIGURES, *OPTIONAL))}
@@ -74,15 +73,14 @@ def test_both_kinds_of_files_are_taken(tmp_path: Path) -> None:
     assert "--model" in str(caught.value)
 
 
-@pytest.mark.parametrize("backend", ["qemu", "uml"])
-def test_the_thesis_models_are_found_by_name_and_cost_what_its_twin_does(
-    backend: str,
-) -> None:
+@pytest.mark.parametrize(("backend", "frame_us"), [("qemu", 101.6), ("uml", 30.8)])
+def test_the_thesis_models_are_found_by_name_and_say_what_table_1_does(backend: str, frame_us: float) -> None:
     costs = load_costs_or_models("thesis-2008-models", backend, HERE)
-    bps = 1000 * tomllib.loads(data_file("models", "thesis-2008.toml").read_text())["table1"]["iperf"][backend]
-    twin = thesis_costs(bps)
-    assert costs.figures_ns() == pytest.approx(twin.figures_ns(), abs=1)
-    assert (costs.cores, costs.router_queue_frames) == (twin.cores, twin.router_queue_frames)
+    assert costs.guest_frame_ns == pytest.approx(1000 * frame_us, rel=1e-3)
+    assert costs.router_frame_ns == pytest.approx(2 * costs.guest_frame_ns, abs=1)
+    assert (costs.cores, costs.router_queue_frames) == (2, 1000)
+    kbps = tomllib.loads(data_file("models", "thesis-2008.toml").read_text())["table1"]["iperf"][backend]
+    assert 8 * 1448 * 1e9 / costs.guest_frame_ns == pytest.approx(1000 * kbps, rel=1e-4)
 
 
 @pytest.mark.parametrize(
