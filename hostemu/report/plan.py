@@ -27,7 +27,7 @@ def as_tables(plan: JSON) -> Iterator[Table]:
     if "memory_bytes" in plan:
         yield _needs(plan, title)
         yield _parts(plan)
-    if plan["twin"]["work_cpu_s"]:
+    if plan.get("twin", {}).get("work_cpu_s"):
         yield _by_costs(plan)
     yield _limits(plan, title)
 
