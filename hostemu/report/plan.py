@@ -13,11 +13,10 @@ from hostemu.report.use import FIGURES
 JSON = Mapping[str, Any]
 MIB = 2**20
 PARTS = {
-    "runner": "hostemu and the emulator",
+    "runner": "hostemu, emulator, this kernel",
     "center": "center",
     "isp": "ISP server programs",
     "guests": "terminal guests",
-    "kernel": "this kernel, for them",
 }
 
 
