@@ -29,7 +29,7 @@ from hostemu.runner.forecast.files import read_given
 from hostemu.runner.forecast.kept import forecast_path, keep_forecast
 from hostemu.runner.forecast.measuring import Means, find_models
 from hostemu.runner.forecast.predict import forecast, play_twin
-from hostemu.runner.forecast.room import limits_of, no_room, refusals
+from hostemu.runner.forecast.room import is_hopeless, limits_of, no_room, refusals
 from hostemu.runner.forecast.small import Asked, Sizes
 from hostemu.runner.play import OnEvent, require_playable
 from hostemu.scenario import load_scenario
@@ -84,7 +84,7 @@ def plan(
 
 
 def _result(asked: Asked, means: Means, output: Path, on_event: OnEvent) -> dict[str, Any]:
-    """The plan as plain data, kept for the run if it says what that will need."""
+    """The plan as plain data, kept for the run if it says what that will need; limits only, where they suffice."""
     scenario, backend = asked.scenario, asked.backend
     result = {
         "scenario": scenario.name,
@@ -95,13 +95,15 @@ def _result(asked: Asked, means: Means, output: Path, on_event: OnEvent) -> dict
         "time_scale": asked.time_scale,
     }
     found = None
-    twin = play_twin(scenario, asked.time_scale, means.given.costs)
-    result["twin"] = asdict(twin)
-    if (known := find_models(asked, twin, means, on_event)) is not None:
-        models, origin = known
-        found = forecast(scenario, twin, models, backend)
-        result |= {"origin": origin, **found.as_json()}
-    limits = limits_of(scenario, backend, None if found is None else found.memory_bytes.value)
+    limits = limits_of(scenario, backend)
+    if not is_hopeless(limits):
+        twin = play_twin(scenario, asked.time_scale, means.given.costs)
+        result["twin"] = asdict(twin)
+        if (known := find_models(asked, twin, means, on_event)) is not None:
+            models, origin = known
+            found = forecast(scenario, twin, models, backend)
+            result |= {"origin": origin, **found.as_json()}
+            limits = limits_of(scenario, backend, found.memory_bytes.value)
     result["limits"] = [limit.as_json() for limit in limits]
     result["refused"] = list(refusals(limits, found, output))
     if found is not None:

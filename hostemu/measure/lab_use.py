@@ -52,13 +52,13 @@ class LabUse:
         return used
 
     def memory_bytes(self, parts: Mapping[str, Iterable[int]]) -> Parts:
-        """Memory now, by part, and the kernel's as KERNEL."""
+        """Memory now, by part, and the kernel's as KERNEL; that is less than nothing where others gave more back."""
         own = {name: list(pids) for name, pids in parts.items()}
         taken = {pid for pids in own.values() for pid in pids}
         own[RUNNER] = [pid for pid in lab_pids(self._proc) if pid not in taken]
         counter = Counter(self._proc)
         found: Parts = {name: float(counter.add(pids).total) for name, pids in own.items()}
-        found[KERNEL] = float(max(0, kernel_bytes(self._proc) - self._kernel_bytes))
+        found[KERNEL] = float(kernel_bytes(self._proc) - self._kernel_bytes)
         return found
 
     def processes(self) -> int:

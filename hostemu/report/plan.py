@@ -13,11 +13,10 @@ from hostemu.report.use import FIGURES
 JSON = Mapping[str, Any]
 MIB = 2**20
 PARTS = {
-    "runner": "hostemu and the emulator",
+    "runner": "hostemu, emulator, this kernel",
     "center": "center",
     "isp": "ISP server programs",
     "guests": "terminal guests",
-    "kernel": "this kernel, for them",
 }
 
 
@@ -27,7 +26,7 @@ def as_tables(plan: JSON) -> Iterator[Table]:
     if "memory_bytes" in plan:
         yield _needs(plan, title)
         yield _parts(plan)
-    if plan["twin"]["work_cpu_s"]:
+    if plan.get("twin", {}).get("work_cpu_s"):
         yield _by_costs(plan)
     yield _limits(plan, title)
 

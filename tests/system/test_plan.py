@@ -47,7 +47,7 @@ def test_a_run_is_held_against_its_plan(tmp_path: Path) -> None:
 
 @needs_lab
 def test_a_fleet_that_does_not_fit_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    vast = ("smoke", "--set", "fleet.terminals=100000", "--set", "fleet.terminals_per_guest=1")
+    vast = ("smoke", "--set", "fleet.terminals=40000", "--set", "fleet.terminals_per_guest=1")
     for verb in (("run",), ("plan", "--no-measure")):
         done = hostemu(*verb, *vast, cwd=tmp_path)
         assert done.returncode == 3, done.stderr

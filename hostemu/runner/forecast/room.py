@@ -15,6 +15,7 @@ from hostemu.runner.doctor import facts_of_lab
 from hostemu.runner.forecast.predict import Forecast
 from hostemu.scenario import Scenario
 
+ROUGH = 2
 MEMORY_LIMITS = ("MemAvailable", "memory.max", "memory.limit_in_bytes")
 """Limits whose needed part a forecast knows better."""
 
@@ -34,6 +35,13 @@ def limits_of(scenario: Scenario, backend: str, memory_bytes: float | None = Non
     used = 0 if facts.group_memory is None else facts.group_memory.used
     needed = {name: round(memory_bytes) + used * (name != "MemAvailable") for name in MEMORY_LIMITS}
     return [replace(limit, needed=needed.get(limit.name, limit.needed)) for limit in limits]
+
+
+def is_hopeless(limits: Sequence[Limit]) -> bool:
+    """Whether a limit is hit whatever a forecast may say: what guests usually take is known to a factor of ROUGH."""
+    return any(
+        limit.is_hit and (limit.name not in MEMORY_LIMITS or limit.needed > ROUGH * limit.current) for limit in limits
+    )
 
 
 def refusals(limits: Sequence[Limit], found: Forecast | None, output: Path) -> Iterator[str]:

@@ -82,3 +82,13 @@ def test_runs_of_one_size_tell_too_little() -> None:
 def test_errors_of_parts_add_up_as_independent_ones_do() -> None:
     both = Amount.total([Amount(10, 7, 13, False), Amount(20, 16, 24, False)])
     assert (both.value, both.low, both.high, both.is_extrapolated) == (30, 25, 35, False)
+
+
+def test_kernel_memory_that_others_gave_back_meanwhile_does_not_spoil_the_fit() -> None:
+    """It is a difference of the whole machine's: once negative, it must not count as nothing for all sizes."""
+    runs = [(size(guests), used(size(guests), 100.0, 1.0)) for guests in (1, 3, 8)]
+    for (_, found), noise in zip(runs, (-3e6, 2e6, 1e6), strict=True):
+        found["memory"]["kernel"] = noise
+    known = Models("made up", fit_parts("netns", runs))
+    found = dict(parts_of(size(8), known, "netns"))["runner_memory_bytes"]
+    assert found.value == pytest.approx(108 * 2**20, rel=0.05)
