@@ -26,6 +26,7 @@ class Rules(NamedTuple):
     keeps_slot: 1 when a terminal that waits for its next attempt keeps its slot, else 0.
     partitioned: 1 when every slot has its own part of the list, else 0.
     after_contact: 1 when an attempt that failed after the terminal had answered is repeated, too, else 0.
+    terminals_call: 1 when terminals have the initiative, else 0.
     """
 
     off_key: int
@@ -47,6 +48,8 @@ class Rules(NamedTuple):
     partitioned: int
     after_contact: int
     concurrency: int
+    terminals_call: int
+    deadline_ns: int
 
 
 def rules_of(scenario: Scenario, seed: int) -> Rules:
@@ -72,6 +75,8 @@ def rules_of(scenario: Scenario, seed: int) -> Rules:
         partitioned=int(retrieval.partitioned),
         after_contact=int(retrieval.retry.after == "any"),
         concurrency=retrieval.concurrency,
+        terminals_call=int(retrieval.initiative == "terminal"),
+        deadline_ns=retrieval.deadline_ns,
     )
 
 

@@ -35,7 +35,8 @@ def _of_times(scenario: Scenario) -> Iterator[str]:
         yield "an exchange takes longer than retrieval.answer_timeout"
     if round_trip_ns + retrieval.retry.interval_ns == 0:
         yield "attempts take no time and have no pause between them"
-    if power.when_off == "silent" and power.off.min_ns < retrieval.answer_timeout_ns:
+    is_asked = retrieval.initiative == "server"
+    if is_asked and power.when_off == "silent" and power.off.min_ns < retrieval.answer_timeout_ns:
         yield "a silent terminal may be on again before retrieval.answer_timeout is over"
 
 

@@ -17,6 +17,7 @@ REFUSED = int(Reason.REFUSED)
 SILENT = int(Reason.SILENT)
 RESET = int(Reason.RESET)
 TIMEOUT = int(Reason.TIMEOUT)
+PENDING = int(Outcome.PENDING)
 RETRIEVED = int(Outcome.RETRIEVED)
 FAILED = int(Outcome.FAILED)
 
@@ -48,18 +49,36 @@ def first_cycle(rules: Rules, index: int, key: int) -> Cycle:
 
 
 @compiled
+def next_cycle(rules: Rules, cycle: Cycle) -> Cycle:
+    """The cycle that follows."""
+    begin_ns, number = cycle.begin_ns + cycle.off_ns + rules.on_ns, cycle.number + 1
+    if not rules.redraws:
+        return Cycle(cycle.key, number, begin_ns, cycle.off_ns)
+    return Cycle(
+        cycle.key, number, begin_ns, rules.off_least_ns + int(draw_uniform(cycle.key, number) * rules.off_choices)
+    )
+
+
+@compiled
 def cycle_at(rules: Rules, cycle: Cycle, at_ns: int) -> Cycle:
     """The cycle of that moment, which is not before the given one."""
     period_ns = cycle.off_ns + rules.on_ns
     if not rules.redraws:
         passed = (at_ns - cycle.begin_ns) // period_ns
         return Cycle(cycle.key, cycle.number + passed, cycle.begin_ns + passed * period_ns, cycle.off_ns)
-    number, begin_ns, off_ns = cycle.number, cycle.begin_ns, cycle.off_ns
-    while at_ns >= begin_ns + off_ns + rules.on_ns:
-        begin_ns += off_ns + rules.on_ns
-        number += 1
-        off_ns = rules.off_least_ns + int(draw_uniform(cycle.key, number) * rules.off_choices)
-    return Cycle(cycle.key, number, begin_ns, off_ns)
+    while at_ns >= cycle.begin_ns + cycle.off_ns + rules.on_ns:
+        cycle = next_cycle(rules, cycle)
+    return cycle
+
+
+@compiled
+def enter(row: Any, ended_ns: int, outcome: int, reason: int, attempts: int, exchange_ns: int) -> None:
+    """Fill a terminal's row in; as long as its list is played, retrieved_at_ns is when its ISP server was done."""
+    row.retrieved_at_ns = ended_ns
+    row.exchange_ns = exchange_ns
+    row.attempts = attempts
+    row.outcome = outcome
+    row.reason = reason
 
 
 @compiled
