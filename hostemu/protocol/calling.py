@@ -56,12 +56,14 @@ class CallBook:
         """Terminals that are not accounted for yet."""
         return len(self._pending)
 
-    def take(self) -> bool:
-        """Whether one more call may be served; if so, it is."""
-        if self._free_slots == 0:
-            return False
+    @property
+    def has_room(self) -> bool:
+        """Whether one more call may be served."""
+        return self._free_slots > 0
+
+    def take(self) -> None:
+        """One more call is served."""
         self._free_slots -= 1
-        return True
 
     def ended(self, caller: Call | None, event: Retrieved | Failed) -> Report | None:
         """A served call has ended; what to report of its terminal, if that is done with.

@@ -59,7 +59,8 @@ class Reception:
             self._close()
 
     def _accept(self) -> None:
-        while self._backlog and self._book.take():
+        while self._backlog and self._book.has_room:
+            self._book.take()
             call = self._backlog.popleft()
             self.server.thread.do(self.server.costs.begin_ns, call.begin)
 

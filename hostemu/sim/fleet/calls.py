@@ -58,7 +58,7 @@ def first_wake_ns(rules: Rules, index: int, key: int) -> int:
 
 @compiled
 def slot_ns(rules: Rules, busy: list[int], queued_ns: int) -> int:
-    """When a call that waits from `queued_ns` on has a slot; busy: a heap of when those that are taken become free."""
+    """When a call that waits from `queued_ns` on has a slot; busy: a heap of when taken ones become free."""
     while len(busy) > 0 and busy[0] <= queued_ns:
         heapq.heappop(busy)
     return queued_ns if len(busy) < rules.concurrency else heapq.heappop(busy)
