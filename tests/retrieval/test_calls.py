@@ -96,7 +96,9 @@ def test_a_terminal_that_is_refused_before_the_command_calls_again_while_it_is_o
 ) -> None:
     with calling_chain(tmp_path, 20, terminals, farm={"power": WAKING}) as run:
         run.farm.start()
-        Deadline.after(10, "refusals").wait_until(lambda: run.farm.report()["calls_by_reason"].get("REFUSED", 0) > 20)
+        Deadline.after(10, "refusals").wait_until(
+            lambda: run.farm.report()["calls_by_reason"].get("REFUSED", 0) > 200
+        )
         for program in (*run.isps, run.center):
             program.start()
         assert run.center.wait_for("done")["retrieved"] == 20

@@ -7,7 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from ipaddress import ip_address
 from itertools import accumulate
 from typing import Any
@@ -27,6 +27,7 @@ from hostemu.protocol.wire import (
     FrameReader,
     Hello,
     Message,
+    Receipt,
     Request,
     WireError,
     decode_datagram,
@@ -38,6 +39,7 @@ from hostemu.retrieval.config import (
     MAX_NUMBER,
     Authentication,
     FarmConfig,
+    Home,
     Transport,
     WhenOff,
 )
@@ -230,6 +232,11 @@ class Pair:
         key = self.credentials.shared_key
         self.receive(Request(SCHEMES[self.scheme].prove_isp(key, DEVICE_ID, *self.nonces)))
 
+    def receipt(self) -> None:
+        """The ISP server says that it has the information."""
+        key = self.credentials.shared_key
+        self.receive(Receipt(SCHEMES[self.scheme].prove_receipt(key, *self.nonces)))
+
     def broken(self, reason: Reason) -> None:
         """The peer is gone."""
         assert self.parts.broken(reason) == Done.of(self.session.broken(reason), self.session.state)
@@ -249,6 +256,7 @@ DEEDS: st.SearchStrategy[Deed] = st.one_of(
     NONCES.map(lambda nonce: lambda pair: pair.begin(nonce)),
     st.just(Pair.request),
     st.just(Pair.request),
+    st.just(Pair.receipt),
     st.binary(max_size=20).map(lambda proof: receiving(Request(proof))),
     MESSAGES.map(receiving),
     st.sampled_from([Reason.RESET, Reason.TIMEOUT, Reason.TRUNCATED]).map(lambda reason: lambda p: p.broken(reason)),
@@ -327,8 +335,12 @@ LIKELY = st.one_of(
     st.sampled_from([0, -1, 1, 65535, 65536, 15000, 15001, 2**63 - 1, 2**63, 2**60, 2**60 + 1]),
     st.booleans(),
 )
-FARM: dict[str, Any] = json.loads(farm_config("10.128.0.0", 100).to_json())
-KEYS = st.sampled_from([(key,) for key in (*FARM, "colour", "")] + [("power", key) for key in (*FARM["power"], "x")])
+HOME = Home("10.0.0.6", 20000, 1500, 10**9, 2 * 10**9, 0, 60)
+FARM: dict[str, Any] = json.loads(farm_config("10.128.0.0", 100, home=HOME).to_json())
+KEYS = st.sampled_from(
+    [(key,) for key in (*FARM, "colour", "")]
+    + [(table, key) for table in ("power", "home") for key in (*FARM[table], "x")]
+)
 
 
 def told(text: str) -> list[str] | str:
@@ -344,20 +356,32 @@ def told(text: str) -> list[str] | str:
         *(config.authentication.value, config.information_bytes),
         *(power.on_ns, power.off_min_ns, power.off_max_ns, int(power.redraw), PHASES.index(power.phase)),
         *(int(config.when_off is WhenOff.SILENT), config.peer_timeout_ns),
+        *_told_home(config.home),
     )
     return [str(value) for value in values]
+
+
+def _told_home(home: Home | None) -> tuple[object, ...]:
+    if home is None:
+        return ("-",)
+    return (ip_address(home.address.partition("%")[0]), *astuple(home)[1:])
 
 
 def same(answer: list[str] | str) -> list[str] | str:
     """Without what differs: the spelling of ::ffff:1.2.3.4 and that of floats, which are wrong wherever they are."""
     if isinstance(answer, str):
         return re.sub(r"-?\d+(\.\d+([eE][-+]?\d+)?|[eE][-+]?\d+)", lambda number: repr(float(number[0])), answer)
-    return [*answer[:4], str(ip_address(answer[4])), *answer[5:]]
+    homes = [*map(str, map(ip_address, answer[16:17]))] if len(answer) > 17 else answer[16:17]
+    return [*answer[:4], str(ip_address(answer[4])), *answer[5:16], *homes, *answer[17:]]
 
 
 @unhurried
 @given(st.lists(st.tuples(KEYS, LIKELY | JSON), max_size=3), st.sampled_from([None, 0, 3]), st.booleans())
 @example([(("power",), None)], None, True)
+@example([(("home",), None)], None, True)
+@example([(("home",), None), (("transport",), "udp")], None, True)
+@example([(("transport",), "udp")], None, True)
+@example([(("home", "list_size"), 1), (("first_index",), 45500)], None, True)
 @example([(("first_address",), "255.255.255.200")], None, True)
 def test_configurations(
     parts: Driver, changes: list[tuple[tuple[str, ...], Any]], indent: int | None, escapes: bool
@@ -374,7 +398,7 @@ def test_configurations(
 
 
 @unhurried
-@given(st.lists(st.sampled_from([(key,) for key in FARM] + [("power", key) for key in FARM["power"]]), max_size=3))
+@given(st.lists(KEYS, max_size=3))
 def test_configurations_with_keys_missing(parts: Driver, paths: list[tuple[str, ...]]) -> None:
     tree = json.loads(json.dumps(FARM))
     for path in paths:

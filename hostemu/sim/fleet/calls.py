@@ -119,7 +119,7 @@ def play_calls(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Tab
     for place in range(size):
         first_ns[place] = first_wake_ns(rules, first + place, keys[place % len(keys)])
         enter(table[place], rules.deadline_ns, PENDING, NONE, 0, 0)
-    order = np.argsort(first_ns)
+    order = np.argsort(first_ns, kind="mergesort")
     attempts = np.zeros(size, np.int64)
     again = [(begin_ns, 0) for _ in range(0)]  # a heap of further calls: (when, place)
     once_more = [(begin_ns, 0) for _ in range(0)]  # calls of terminals that are accounted for: (end, reason)
