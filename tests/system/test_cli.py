@@ -211,7 +211,7 @@ def test_terminals_call_for_real_as_they_do_simulated(tmp_path: Path) -> None:
         assert done.returncode in (0, 1), done.stderr
         results[verb] = json.loads((tmp_path / f"{verb}.json").read_text())
         assert results[verb]["retrieved"] == 40
-        assert 0.3 < results[verb]["makespan_s"]
+        assert results[verb]["makespan_s"] > 0.3
     if results["run"]["verdict"] != "valid":
         pytest.skip(f"the machine was too busy for real runs: {results['run']['verdict']}")
     assert results["run"]["makespan_s"] == pytest.approx(results["simulate"]["makespan_s"], abs=0.1)
