@@ -120,6 +120,9 @@ class Retrieval(Settings):
         if not self.retry.keeps_slot:
             expected = "true, where initiative is terminal: nobody who waits for a next attempt has a slot"
             raise inconsistent(("retry", "keeps_slot"), expected, "false")
+        if self.retry.after != "any":
+            expected = "any, where initiative is terminal: a terminal that was cut off calls again"
+            raise inconsistent(("retry", "after"), expected, self.retry.after)
         return self
 
 
