@@ -218,6 +218,7 @@ def test_a_time_scale_that_is_none_is_bad_input(factor: float) -> None:
         "retrieval.transport=udp",
         "retrieval.partitioned=true",
         "retrieval.retry.keeps_slot=false",
+        "retrieval.retry.after=no-contact",
         "power.off.min=0 s",
     ],
 )

@@ -103,6 +103,7 @@ def test_terminals_that_call_have_the_same_story(data: st.DataObject) -> None:
     calls = {
         "retrieval.initiative": "terminal",
         "retrieval.partitioned": False,
+        "retrieval.retry.after": "any",
         "retrieval.concurrency": data.draw(st.integers(1, 3) | st.integers(1, FEW)),
         "power.on": data.draw(odd(S // 20, S) | odd(S // 10, 20 * S)),
         "power.off.min": f"{least_off_ns} ns",
