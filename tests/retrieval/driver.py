@@ -227,5 +227,5 @@ def _messages(words: list[str]) -> list[Seen] | Reason:
 
 
 def _done(words: list[str]) -> Done:
-    frame, served, refused, state = words
-    return Done(unhexed(frame), served == "1", Reason[refused], STATES[int(state)])
+    frame, served, delivered, refused, state = words
+    return Done(unhexed(frame), served == "1", delivered == "1", Reason[refused], STATES[int(state)])
