@@ -99,7 +99,7 @@ def _count(count: Count | None) -> str:
 
 
 def _rows(sizing: Sizing, list_size: int, *, known: bool) -> Iterator[tuple[str, str]]:
-    yield "quickest possible", f"{_time(sizing.best)}, all terminals contacted at once"
+    yield "quickest possible", f"{_time(sizing.best)}, all terminals in contact at once"
     yield "ISP server programs", f"{sizing.programs}, with lists of {list_size}"
     used = sizing.chosen
     if used is None:

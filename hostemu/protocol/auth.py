@@ -60,6 +60,10 @@ class Scheme(ABC):
         """The terminal's proof over the sealed information, under the shared key."""
 
     @abstractmethod
+    def prove_receipt(self, key: bytes, isp_nonce: bytes, terminal_nonce: bytes) -> bytes:
+        """The ISP server's proof that it has the information, under the shared key."""
+
+    @abstractmethod
     def seal(self, own_key: bytes, device_id: int, isp_nonce: bytes, information: bytes) -> bytes:
         """The information as only the center can check (and, with xor, read) it."""
 
@@ -95,6 +99,9 @@ class XorScheme(Scheme):
     def prove_information(self, key: bytes, isp_nonce: bytes, terminal_nonce: bytes, sealed: bytes) -> bytes:
         return b""
 
+    def prove_receipt(self, key: bytes, isp_nonce: bytes, terminal_nonce: bytes) -> bytes:
+        return b""
+
     def seal(self, own_key: bytes, device_id: int, isp_nonce: bytes, information: bytes) -> bytes:
         plain = device_id.to_bytes(8, "big") + information
         return _xor(plain, _repeat(own_key, len(plain)))
@@ -123,6 +130,9 @@ class HmacScheme(Scheme):
 
     def prove_information(self, key: bytes, isp_nonce: bytes, terminal_nonce: bytes, sealed: bytes) -> bytes:
         return self._tag(key, b"information", isp_nonce, terminal_nonce, sealed)
+
+    def prove_receipt(self, key: bytes, isp_nonce: bytes, terminal_nonce: bytes) -> bytes:
+        return self._tag(key, b"receipt", isp_nonce, terminal_nonce)
 
     def seal(self, own_key: bytes, device_id: int, isp_nonce: bytes, information: bytes) -> bytes:
         tag = self._tag(own_key, b"seal", device_id.to_bytes(8, "big"), isp_nonce, information)

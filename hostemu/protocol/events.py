@@ -21,6 +21,11 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Delivered:
+    """Terminal: the ISP server has said that it has the information."""
+
+
+@dataclass(frozen=True)
 class Refused:
     """Terminal or ISP server: the peer's doing was refused; close once everything is sent."""
 
@@ -38,7 +43,7 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Failed:
-    """ISP server: the exchange failed.  elapsed_ns: since the attempt began."""
+    """Whoever began the attempt, or takes a call: it failed.  elapsed_ns: since the attempt began."""
 
     reason: Reason
     elapsed_ns: int
@@ -62,4 +67,4 @@ class Finished:
     """Center: the list of this ISP server program is done."""
 
 
-Event = Send | Served | Refused | Retrieved | Failed | Begin | Stored | Finished
+Event = Send | Served | Delivered | Refused | Retrieved | Failed | Begin | Stored | Finished

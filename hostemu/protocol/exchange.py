@@ -23,6 +23,7 @@ from hostemu.protocol.wire import (
     Information,
     Message,
     MessageType,
+    Receipt,
     Refusal,
     Request,
 )
@@ -108,6 +109,10 @@ class IspExchange:
         if handler is None:
             return self._refuse(Reason.UNEXPECTED, now_ns)
         return handler(self, message, now_ns)
+
+    def receipt(self) -> Receipt:
+        """What a terminal that has called is told once its information is here."""
+        return Receipt(self._scheme.prove_receipt(self._key, self._isp_nonce, self._terminal_nonce))
 
     def broken(self, reason: Reason, now_ns: int) -> list[Event]:
         """The attempt cannot go on: no connection, connection lost, or no message (WireError)."""

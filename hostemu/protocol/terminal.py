@@ -3,6 +3,7 @@
     LISTENING --Hello--> CHALLENGED --Request--> SERVED
         any other message, bad proof, garbage, early end ---> CLOSED (refused, with the reason)
 
+A terminal that has called its ISP server begins with Call, and is told by Receipt, when SERVED, that all went well.
 A repeated Hello or Request of the same exchange is answered with the same message again: over UDP the first answer
 may have been lost.
 """
@@ -14,15 +15,17 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from hostemu.protocol.auth import Credentials, Scheme, equal
-from hostemu.protocol.events import Event, Refused, Send, Served
+from hostemu.protocol.events import Delivered, Event, Refused, Send, Served
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.wire import (
     NONCE_BYTES,
+    Call,
     Challenge,
     Hello,
     Information,
     Message,
     MessageType,
+    Receipt,
     Refusal,
     Request,
 )
@@ -73,6 +76,10 @@ class TerminalSession:
         self._terminal_nonce = terminal_nonce
         self._isp_nonce = b""
         self._answer: Message | None = None
+
+    def call(self, attempt: int) -> list[Event]:
+        """This terminal has called its ISP server, the `attempt`th time: say who it is."""
+        return [Send(Call(self._credentials.device_id, attempt))]
 
     def receive(self, message: Message) -> list[Event]:
         """What to do about a message of the ISP server."""
@@ -130,6 +137,14 @@ class TerminalSession:
     def _repeat(self, message: Message) -> list[Event]:
         return [Send(self._answer)] if self._answer is not None else []
 
+    def _on_receipt(self, message: Message) -> list[Event]:
+        assert isinstance(message, Receipt)
+        key = self._credentials.shared_key
+        if not equal(message.proof, self._scheme.prove_receipt(key, self._isp_nonce, self._terminal_nonce)):
+            return self._refuse(Reason.WRONG_KEY)
+        self.state = TerminalState.CLOSED
+        return [Delivered()]
+
     def _on_refusal(self, message: Message) -> list[Event]:
         assert isinstance(message, Refusal)
         self.state = TerminalState.CLOSED
@@ -149,6 +164,7 @@ TRANSITIONS: dict[tuple[TerminalState, MessageType], _Handler] = {
     (TerminalState.CHALLENGED, MessageType.REFUSAL): TerminalSession._on_refusal,
     (TerminalState.SERVED, MessageType.REQUEST): TerminalSession._repeat,
     (TerminalState.SERVED, MessageType.HELLO): TerminalSession._ignore,
+    (TerminalState.SERVED, MessageType.RECEIPT): TerminalSession._on_receipt,
     (TerminalState.SERVED, MessageType.REFUSAL): TerminalSession._on_refusal,
 }
 """(state, message) → handler.  A pair that is not here is refused as UNEXPECTED; CLOSED ignores everything."""

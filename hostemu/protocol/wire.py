@@ -43,6 +43,8 @@ class MessageType(IntEnum):
     REQUEST = 3
     INFORMATION = 4
     REFUSAL = 5
+    CALL = 6
+    RECEIPT = 7
     COMMAND = 16
     START = 17
     REPORT = 18
@@ -90,6 +92,23 @@ class Refusal:
 
     type: ClassVar[MessageType] = MessageType.REFUSAL
     reason: Reason
+
+
+@dataclass(frozen=True)
+class Call:
+    """Terminal → ISP server, where terminals call: I am `device_id`; ask me.  attempt: number of the call, from 1."""
+
+    type: ClassVar[MessageType] = MessageType.CALL
+    device_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """ISP server → terminal that has called: the information is here, with a proof that it is me who says so."""
+
+    type: ClassVar[MessageType] = MessageType.RECEIPT
+    proof: bytes
 
 
 @dataclass(frozen=True)
@@ -142,7 +161,7 @@ class Done:
     total: int
 
 
-Message = Hello | Challenge | Request | Information | Refusal | Command | Start | Report | Done
+Message = Hello | Challenge | Request | Information | Refusal | Call | Receipt | Command | Start | Report | Done
 
 
 def _string(value: bytes) -> bytes:
@@ -159,12 +178,14 @@ def _body(message: Message) -> bytes:
             return struct.pack("!Q", message.device_id) + _string(message.isp_nonce)
         case Challenge():
             return _string(message.terminal_nonce) + _string(message.proof)
-        case Request():
+        case Request() | Receipt():
             return _string(message.proof)
         case Information():
             return _string(message.sealed) + _string(message.proof)
         case Refusal():
             return bytes([message.reason])
+        case Call():
+            return struct.pack("!QI", message.device_id, message.attempt)
         case Command():
             return _LENGTH.pack(len(message.targets)) + b"".join(map(_target, message.targets))
         case Start() | Done():
@@ -250,6 +271,8 @@ _PARSERS: dict[int, Callable[[_Cursor], Message]] = {
     MessageType.REQUEST: lambda c: Request(c.string()),
     MessageType.INFORMATION: lambda c: Information(c.string(), c.string()),
     MessageType.REFUSAL: lambda c: Refusal(c.cause()),
+    MessageType.CALL: lambda c: Call(c.number(8), c.number(4)),
+    MessageType.RECEIPT: lambda c: Receipt(c.string()),
     MessageType.COMMAND: lambda c: Command(tuple(c.target() for _ in range(c.number(2)))),
     MessageType.START: lambda c: Start(c.number(8)),
     MessageType.DONE: lambda c: Done(c.number(8)),

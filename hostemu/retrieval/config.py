@@ -24,6 +24,11 @@ MAX_DEVICE_ID = (1 << 63) - 1
 MAX_NUMBER = (1 << 63) - 1
 """Of seeds and indexes: the farm also exists in C."""
 
+MAX_CALLS = 1_000_000_000
+"""Of a terminal; a message has 32 bits for the number of a call."""
+
+MAX_PORT = 65535
+
 MAX_DURATION_NS = 1 << 60
 """36 years, so that sums of a few durations and moments stay within signed integers of 64 bits."""
 
@@ -81,7 +86,33 @@ def _require_between(key: str, value: int, low: int, high: int) -> None:
 
 
 def _require_port(key: str, port: int, low: int = 1) -> None:
-    require(low <= port <= 65535, key, f"a port, {low} to 65535", port)
+    require(low <= port <= MAX_PORT, key, f"a port, {low} to {MAX_PORT}", port)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where terminals call, and how: number k of the fleet calls `address`, port `port` + k // list_size.
+
+    connect_timeout_ns, answer_timeout_ns: for the connection, and from then on for the call.
+    interval_ns, max_attempts: of calls, as a RetryPolicy has them.
+    """
+
+    address: str
+    port: int
+    list_size: int
+    connect_timeout_ns: int
+    answer_timeout_ns: int
+    interval_ns: int
+    max_attempts: int
+
+    def __post_init__(self) -> None:
+        _require_address("address", self.address)
+        _require_between("port", self.port, 1, MAX_PORT)
+        _require_between("list_size", self.list_size, 1, MAX_NUMBER)
+        _require_between("connect_timeout_ns", self.connect_timeout_ns, 1, MAX_DURATION_NS)
+        _require_between("answer_timeout_ns", self.answer_timeout_ns, 1, MAX_DURATION_NS)
+        _require_between("interval_ns", self.interval_ns, 0, MAX_DURATION_NS)
+        _require_between("max_attempts", self.max_attempts, 1, MAX_CALLS)
 
 
 @dataclass(frozen=True)
@@ -91,6 +122,7 @@ class FarmConfig(Config):
     Terminal number j of the farm has device ID first_device_id + j and listens on first_address + j.
     shared_secret, own_secret: what the terminals' two keys are derived from.
     peer_timeout_ns: how long an exchange may take, and a finished one over UDP is remembered.
+    home: where terminals call, instead of listening; needs TCP.  None: they listen.
     """
 
     seed: int
@@ -107,6 +139,7 @@ class FarmConfig(Config):
     power: PowerSettings
     when_off: WhenOff
     peer_timeout_ns: int = 10 * NS_PER_S
+    home: Home | None = None
 
     def __post_init__(self) -> None:
         _require_between("seed", self.seed, 0, MAX_NUMBER)
@@ -121,6 +154,10 @@ class FarmConfig(Config):
         _require_between("power.off_min_ns", power.off_min_ns, 1, MAX_DURATION_NS)
         _require_between("power.off_max_ns", power.off_max_ns, power.off_min_ns, MAX_DURATION_NS)
         _require_between("peer_timeout_ns", self.peer_timeout_ns, 1, MAX_DURATION_NS)
+        if self.home is not None:
+            last_port = self.home.port + (self.first_index + self.count - 1) // self.home.list_size
+            _require_between("home.port", last_port, 1, MAX_PORT)
+            require(self.transport is Transport.TCP, "transport", "tcp, where terminals call", self.transport.value)
 
 
 @dataclass(frozen=True)
@@ -130,6 +167,7 @@ class IspConfig(Config):
     address, port: where it waits for the center; port 0 takes a free one and tells it when ready.
     source_addresses: where its attempts come from, in turn; empty leaves it to the kernel.
     list_size: a longer list is refused.  concurrency: terminals in contact at the same time.
+    call_port: where terminals call it, as long as it has a list; 0: a free one.  None: it calls them.
     """
 
     address: str
@@ -143,6 +181,7 @@ class IspConfig(Config):
     connect_timeout_ns: int
     answer_timeout_ns: int
     source_addresses: tuple[str, ...] = ()
+    call_port: int | None = None
 
     def __post_init__(self) -> None:
         _require_address("address", self.address)
@@ -155,6 +194,9 @@ class IspConfig(Config):
         require(keeps, "retry.partitioned", "false, where keeps_slot is false", self.retry.partitioned)
         for at, address in enumerate(self.source_addresses):
             _require_address(f"source_addresses[{at}]", address)
+        if self.call_port is not None:
+            _require_port("call_port", self.call_port, low=0)
+            require(self.transport is Transport.TCP, "transport", "tcp, where terminals call", self.transport.value)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from hostemu.protocol.command import IspService, JobState
 from hostemu.protocol.events import Begin, Event, Refused, Send
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.wire import FrameReader, Refusal, Report, WireError, encode
+from hostemu.retrieval.call_run import CallRun
 from hostemu.retrieval.config import IspConfig
 from hostemu.retrieval.console import Fields
 from hostemu.retrieval.control import Emit, run_program
@@ -31,8 +32,11 @@ MAX_BACKLOG_BYTES = 1 << 20
 SEND_BUFFER_BYTES = 1 << 18
 """Of the center's connection, so that not the kernel's choice decides when a center counts as slow."""
 
+FILES_PER_ATTEMPT = 2
+"""One of an attempt under way, and one of a call that is over and that its terminal has not closed yet."""
+
 SPARE_FILES = 50
-"""Descriptors beside one for each attempt."""
+"""Descriptors beside those of attempts."""
 
 
 class Conversation:
@@ -42,7 +46,7 @@ class Conversation:
         self._server = server
         self._service = IspService()
         self._reader = FrameReader()
-        self._run: ListRun | None = None
+        self._run: ListRun | CallRun | None = None
         self._reports: list[bytes] = []
         self._link = Link(server.reactor, sock, self)
         due_ns = monotonic_ns() + COMMAND_TIMEOUT_NS
@@ -122,7 +126,8 @@ class Conversation:
     def _begin(self) -> None:
         self._timer.cancel()
         server = self._server
-        self._run = ListRun(server.config, server.reactor, self._service.targets, server.counts, self._reported)
+        how = (server.config, server.reactor, self._service.targets, server.counts, self._reported)
+        self._run = ListRun(*how) if server.call_socket is None else CallRun(*how, server.call_socket)
         server.lists += 1
         self._run.start()
         if not self._run.left:  # an empty list
@@ -154,20 +159,24 @@ class IspServer:
         self.counts = IspCounts()
         self.refusals: Counter[Reason] = Counter()
         self.lists = 0
+        self.call_socket: socket.socket | None = None
         self._listener: socket.socket | None = None
         self._conversation: Conversation | None = None
 
     def __enter__(self) -> IspServer:
         concurrency = self.config.concurrency
-        require_files(concurrency + SPARE_FILES, f"{concurrency} attempts at a time", "lower the concurrency")
+        require_files(
+            FILES_PER_ATTEMPT * concurrency + SPARE_FILES,
+            f"{concurrency} attempts at a time",
+            "lower the concurrency",
+        )
+        self._listener = self._bound(self.config.port)
         try:
-            self._listener = bound_socket(socket.SOCK_STREAM, self.config.address, self.config.port)
-        except OSError as error:
-            raise HostError(
-                f"the ISP server cannot listen on {self.config.address} port {self.config.port}",
-                expected="an address of this host, and a free port",
-                found=error.strerror or str(error),
-            ) from error
+            if self.config.call_port is not None:
+                self.call_socket = self._bound(self.config.call_port)
+        except BaseException:
+            self._listener.close()
+            raise
         self._listener.listen()
         self.reactor.register(self._listener.fileno(), select.EPOLLIN, self._accept)
         return self
@@ -180,11 +189,14 @@ class IspServer:
         if self._listener is not None:
             self.reactor.forget(self._listener.fileno())
             self._listener.close()
+        if self.call_socket is not None:
+            self.call_socket.close()
 
     def ready(self) -> Fields:
-        """Where the center is waited for."""
+        """Where the center is waited for, and, once it has come, terminals that call."""
         port = self.config.port if self._listener is None else self._listener.getsockname()[1]
-        return {"address": self.config.address, "port": port}
+        fields: Fields = {"address": self.config.address, "port": port}
+        return fields if self.call_socket is None else {**fields, "call_port": self.call_socket.getsockname()[1]}
 
     def start(self, at_ns: int) -> None:
         """Nothing: it is the center's command that starts the retrieval."""
@@ -204,6 +216,16 @@ class IspServer:
 
     def stopping(self) -> None:
         """Nothing is left to be done."""
+
+    def _bound(self, port: int) -> socket.socket:
+        try:
+            return bound_socket(socket.SOCK_STREAM, self.config.address, port)
+        except OSError as error:
+            raise HostError(
+                f"the ISP server cannot listen on {self.config.address} port {port}",
+                expected="an address of this host, and a free port",
+                found=error.strerror or str(error),
+            ) from error
 
     def _accept(self, _: int) -> None:
         if self._listener is None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from enum import Enum
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hostemu.base.errors import InputError
@@ -78,6 +79,9 @@ def _describe(kind: Any) -> str:
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
+    if get_origin(kind) is UnionType:  # something, or nothing
+        (something,) = (member for member in get_args(kind) if member is not NoneType)
+        return None if value is None else _value(something, value, key)
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise KeyProblem(key, "a list", repr(value))

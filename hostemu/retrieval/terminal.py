@@ -15,6 +15,7 @@ from hostemu.protocol.power import PowerCycle
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.terminal import NonceMemory, TerminalSession
 from hostemu.protocol.wire import NONCE_BYTES
+from hostemu.retrieval.config import Home
 from hostemu.retrieval.reactor import Reactor
 from hostemu.retrieval.sockets import reset
 
@@ -23,15 +24,21 @@ OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOME
 
 @dataclass
 class FarmState:
-    """What all terminals of a farm share, and what they count."""
+    """What all terminals of a farm share, and what they count.
+
+    calls, calls_by_reason: that terminals have made, and how they ended, Reason.NONE being success.
+    """
 
     reactor: Reactor
     scheme: Scheme
     port: int
     is_silent_when_off: bool
     peer_timeout_ns: int
+    home: Home | None = None
     served: int = 0
     connections: int = 0
+    calls: int = 0
+    calls_by_reason: Counter[Reason] = field(default_factory=Counter)
     refusals: Counter[Reason] = field(default_factory=Counter)
     spare_fd: int = -1
 
@@ -66,8 +73,9 @@ class FarmState:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a terminal is, where it listens, and what it hands over."""
+    """Who a terminal is, its number in the fleet, its address, and what it hands over."""
 
+    index: int
     address: str
     credentials: Credentials
     information: bytes

@@ -17,6 +17,7 @@ from hostemu.retrieval.control import Emit, run_program
 from hostemu.retrieval.reactor import Reactor
 from hostemu.retrieval.sockets import require_files
 from hostemu.retrieval.terminal import FarmState, Identity, Terminal, information_of
+from hostemu.retrieval.terminal_calls import CallingTerminal
 from hostemu.retrieval.terminal_tcp import TcpTerminal
 from hostemu.retrieval.terminal_udp import UdpTerminal
 
@@ -38,6 +39,7 @@ class Farm:
             port=config.port,
             is_silent_when_off=config.when_off is WhenOff.SILENT,
             peer_timeout_ns=config.peer_timeout_ns,
+            home=config.home,
         )
         self._terminals: list[Terminal] = []
 
@@ -81,6 +83,8 @@ class Farm:
         return {
             "served": state.served,
             "connections": state.connections,
+            "calls": state.calls,
+            "calls_by_reason": {reason.name: count for reason, count in sorted(state.calls_by_reason.items())},
             "refusals": {reason.name: count for reason, count in sorted(state.refusals.items())},
             "power_switches": self.power_switches,
             "terminals_on": sum(terminal.is_on for terminal in self._terminals),
@@ -92,9 +96,10 @@ class Farm:
     def _make_terminals(self) -> None:
         config = self._config
         first_address = ip_address(config.first_address)
-        make = TcpTerminal if config.transport is Transport.TCP else UdpTerminal
+        make = _kind_of_terminal(config)
         for offset in range(config.count):
-            power = PowerCycle(config.power, config.seed, config.first_index + offset)
+            index = config.first_index + offset
+            power = PowerCycle(config.power, config.seed, index)
             device_id = config.first_device_id + offset
             credentials = Credentials(
                 device_id,
@@ -102,7 +107,8 @@ class Farm:
                 own_key=derive_key(config.own_secret, "own", device_id),
             )
             information = information_of(device_id, config.information_bytes)
-            terminal = make(self._state, Identity(str(first_address + offset), credentials, information), power)
+            identity = Identity(index, str(first_address + offset), credentials, information)
+            terminal = make(self._state, identity, power)
             self._terminals.append(terminal)
             self._switch(terminal, power.is_on)
 
@@ -133,6 +139,12 @@ class Farm:
         for terminal in self._terminals:
             terminal.expire(now_ns)
         self._reactor.call_at(now_ns + self._config.peer_timeout_ns // 2 + 1, self._sweep)
+
+
+def _kind_of_terminal(config: FarmConfig) -> type[Terminal]:
+    if config.home is not None:
+        return CallingTerminal
+    return TcpTerminal if config.transport is Transport.TCP else UdpTerminal
 
 
 def make_farm(text: str, file: str, reactor: Reactor, emit: Emit) -> Farm:

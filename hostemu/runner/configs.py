@@ -11,6 +11,7 @@ from hostemu.retrieval.config import (
     CenterConfig,
     Config,
     FarmConfig,
+    Home,
     IspAssignment,
     IspConfig,
     TerminalRange,
@@ -20,6 +21,7 @@ from hostemu.retrieval.config import (
 from hostemu.runner.layout import FarmPlan, Layout
 from hostemu.scenario import Scenario
 from hostemu.scenario.derive import (
+    CALL_PORT,
     FIRST_DEVICE_ID,
     ISP_PORT,
     TERMINAL_PORT,
@@ -57,7 +59,7 @@ def program_plans(
     """
     for farm in layout.farms:
         name = farm.host.name.replace("guest", "farm")
-        yield ProgramPlan(name, farm.host.name, "hostemu.retrieval.terminals", _farm(scenario, farm))
+        yield ProgramPlan(name, farm.host.name, "hostemu.retrieval.terminals", _farm(scenario, layout, farm))
     for number in range(scenario.isp_programs):
         config = _isp(scenario, layout, number)
         yield ProgramPlan(f"isp-{number}", layout.isp.name, "hostemu.retrieval.isp_server", config)
@@ -65,7 +67,24 @@ def program_plans(
     yield ProgramPlan("center", layout.center.name, "hostemu.retrieval.center", center)
 
 
-def _farm(scenario: Scenario, farm: FarmPlan) -> FarmConfig:
+def _terminals_call(scenario: Scenario) -> bool:
+    return scenario.retrieval.initiative == "terminal"
+
+
+def _home(scenario: Scenario, layout: Layout) -> Home:
+    retrieval = scenario.retrieval
+    return Home(
+        address=str(layout.isp.address),
+        port=CALL_PORT,
+        list_size=retrieval.list_size,
+        connect_timeout_ns=retrieval.connect_timeout_ns,
+        answer_timeout_ns=retrieval.answer_timeout_ns,
+        interval_ns=retrieval.retry.interval_ns,
+        max_attempts=retrieval.retry.max_attempts,
+    )
+
+
+def _farm(scenario: Scenario, layout: Layout, farm: FarmPlan) -> FarmConfig:
     return FarmConfig(
         seed=scenario.seed,
         first_index=farm.first_index,
@@ -80,6 +99,7 @@ def _farm(scenario: Scenario, farm: FarmPlan) -> FarmConfig:
         information_bytes=scenario.retrieval.info_bytes,
         power=power_settings(scenario),
         when_off=WhenOff(scenario.power.when_off),
+        home=_home(scenario, layout) if _terminals_call(scenario) else None,
     )
 
 
@@ -96,6 +116,7 @@ def _isp(scenario: Scenario, layout: Layout, number: int) -> IspConfig:
         retry=retry_policy(scenario),
         connect_timeout_ns=retrieval.connect_timeout_ns,
         answer_timeout_ns=retrieval.answer_timeout_ns,
+        call_port=CALL_PORT + number if _terminals_call(scenario) else None,
     )
 
 

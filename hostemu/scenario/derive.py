@@ -13,6 +13,9 @@ TERMINAL_PORT = 5000
 ISP_PORT = 7000
 """ISP server program number k takes the center's commands on ISP_PORT + k."""
 
+CALL_PORT = 20000
+"""…, and terminals' calls on CALL_PORT + k."""
+
 SECRET_BYTES = 32
 
 
@@ -44,6 +47,11 @@ def retry_policy(scenario: Scenario) -> RetryPolicy:
         scenario.retrieval.partitioned,
         after_contact=retry.after == "any",
     )
+
+
+def program_of(scenario: Scenario, terminal: int) -> int:
+    """The ISP server program that has this terminal (index) on its list."""
+    return terminal // scenario.retrieval.list_size
 
 
 def secret(seed: int, name: str) -> bytes:

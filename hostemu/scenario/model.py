@@ -63,7 +63,7 @@ class Power(Settings):
 
 
 class Retry(Settings):
-    """What an ISP server does after a failed attempt.
+    """What whoever has the initiative does after a failed attempt.
 
     interval_ns: from the end of the attempt to the next.  max_attempts: the first one included.
     keeps_slot: while it waits, the terminal keeps its place among the concurrent ones, else it queues again.
@@ -80,12 +80,14 @@ class Retry(Settings):
 class Retrieval(Settings):
     """How the information is fetched.
 
+    initiative: who calls: an ISP server its terminals, or each terminal its ISP server, whenever it wakes up.
     list_size: terminals per ISP server program.  concurrency: terminals that a program is in contact with at a time.
     partitioned: each of these contacts has its own part of the list, fixed beforehand, as threads that divide it
         among them would; otherwise whichever is free takes the list's next terminal.
     answer_timeout_ns: for the whole exchange after the connection stands.  deadline_ns: for the whole run.
     """
 
+    initiative: Literal["server", "terminal"] = "server"
     transport: Literal["tcp", "udp"] = "tcp"
     authentication: Literal["xor", "hmac-sha256"] = "hmac-sha256"
     list_size: Count
@@ -104,6 +106,23 @@ class Retrieval(Settings):
             raise inconsistent(("concurrency",), expected, str(self.concurrency))
         if self.partitioned and not self.retry.keeps_slot:
             raise inconsistent(("partitioned",), "false, where retry.keeps_slot is false", "true")
+        return self
+
+    @model_validator(mode="after")
+    def _calls_of_terminals_are_simple(self) -> Self:
+        if self.initiative == "server":
+            return self
+        if self.transport != "tcp":
+            raise inconsistent(("transport",), "tcp, where initiative is terminal", self.transport)
+        if self.partitioned:
+            expected = "false, where initiative is terminal: nobody goes through a list"
+            raise inconsistent(("partitioned",), expected, "true")
+        if not self.retry.keeps_slot:
+            expected = "true, where initiative is terminal: nobody who waits for a next attempt has a slot"
+            raise inconsistent(("retry", "keeps_slot"), expected, "false")
+        if self.retry.after != "any":
+            expected = "any, where initiative is terminal: a terminal that was cut off calls again"
+            raise inconsistent(("retry", "after"), expected, self.retry.after)
         return self
 
 
@@ -144,6 +163,13 @@ class Scenario(Settings):
         if wiring == "segment" and (lines.center != lines.terminals or lines.isp != LineSettings()):
             expected = "the same line for center and terminals, and none for isp, where hosts.wiring is segment"
             raise inconsistent(("lines",), expected, "others: there is one line, between router and ISP host")
+        return self
+
+    @model_validator(mode="after")
+    def _terminals_wake_up_if_they_are_to_call(self) -> Self:
+        if self.retrieval.initiative == "terminal" and self.power.off.min_ns == 0:
+            expected = "more than 0, where retrieval.initiative is terminal: terminals call when they wake up"
+            raise inconsistent(("power", "off", "min"), expected, "0")
         return self
 
     @property

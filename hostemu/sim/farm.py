@@ -6,6 +6,8 @@ a call only while connections are open.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from hostemu.base.streams import Stream
 from hostemu.measure.costs import Costs
 from hostemu.protocol.auth import Credentials, derive_key
@@ -13,7 +15,7 @@ from hostemu.protocol.events import Event, Refused, Send, Served
 from hostemu.protocol.power import PowerCycle
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.terminal import NonceMemory, TerminalSession
-from hostemu.protocol.wire import NONCE_BYTES, FrameReader, Message, WireError, decode_datagram, encode
+from hostemu.protocol.wire import NONCE_BYTES, FrameReader, Message, Receipt, WireError, decode_datagram, encode
 from hostemu.scenario.derive import FIRST_DEVICE_ID, power_settings
 from hostemu.sim.clock import Timer
 from hostemu.sim.cpu import Thread
@@ -47,35 +49,46 @@ class Terminal:
         self.is_watched = False
 
 
-class Farm:
-    """The program and its guest's terminals."""
+class Handler(Protocol):
+    """Whoever has a connection."""
 
-    def __init__(self, name: str, plan: Plan, kernel: Kernel, thread: Thread, costs: Costs) -> None:
+    def handle(self, message: Message) -> None:
+        """Deal with a message now."""
+
+
+class Farm:
+    """The program and its guest's terminals, which ISP servers call."""
+
+    def __init__(self, name: str, indexes: range, plan: Plan, kernel: Kernel, thread: Thread, costs: Costs) -> None:
         self.served = 0
         self.refusals: dict[Reason, int] = {}
         self.name = name
         self.kernel = kernel
-        self._plan = plan
-        self._clock = kernel.clock
+        self.plan = plan
+        self.clock = kernel.clock
+        self.indexes = indexes
         self._thread = thread
         self._message_cost_ns = costs.terminal_exchange_ns // MESSAGES_PER_EXCHANGE
         self._terminals: dict[int, Terminal] = {}
         self._nonces = Stream.named(plan.seed, "simulated", "nonce", name)
         self._nonces_drawn = 0
         self._power = power_settings(plan.scenario)
-        self._when_off = plan.port_when_off
+        self.when_off = plan.port_when_off
         kernel.service = self
         kernel.charge(thread, costs)
+
+    def start(self, isp_host: Host) -> None:
+        """Nothing: a terminal waits to be asked."""
 
     def port(self, terminal: int | None, port: int) -> Port:
         """The state of a terminal's port now; nothing else listens on this guest."""
         if terminal is None:
             return Port.CLOSED
-        return Port.OPEN if self._terminal(terminal).power.advance(self._clock.now_ns) else self._when_off
+        return Port.OPEN if self.terminal(terminal).power.advance(self.clock.now_ns) else self.when_off
 
     def accept(self, connection: TcpConnection, syn: Segment) -> Connection:
         """A connection to a terminal that is on."""
-        terminal = self._terminal(0 if syn.terminal is None else syn.terminal)
+        terminal = self.terminal(0 if syn.terminal is None else syn.terminal)
         owner = Connection(self, terminal, connection)
         terminal.connections[owner] = None
         self._watch(terminal)
@@ -83,37 +96,39 @@ class Farm:
 
     def received_from(self, source: Host, datagram: Datagram) -> None:
         """A datagram to a terminal that is on."""
-        terminal = self._terminal(0 if datagram.terminal is None else datagram.terminal)
+        terminal = self.terminal(0 if datagram.terminal is None else datagram.terminal)
         self._thread.do(self._message_cost_ns, self._handle_datagram, terminal, source, datagram)
 
     def session(self, terminal: Terminal) -> TerminalSession:
         """The terminal's side of a new exchange."""
         nonce = self._nonces.octets(self._nonces_drawn, NONCE_BYTES)
         self._nonces_drawn += 1
-        return TerminalSession(terminal.credentials, self._plan.scheme, terminal.information, terminal.memory, nonce)
+        return TerminalSession(terminal.credentials, self.plan.scheme, terminal.information, terminal.memory, nonce)
 
-    def handle(self, connection: Connection, message: Message) -> None:
-        """Have the program deal with a message of a connection, in its turn."""
-        self._thread.do(self._message_cost_ns, connection.handle, message)
+    def handle(self, connection: Handler, message: Message) -> None:
+        """Have the program deal with a message of a connection, in its turn.  A receipt leaves nothing to do."""
+        cost_ns = 0 if isinstance(message, Receipt) else self._message_cost_ns
+        self._thread.do(cost_ns, connection.handle, message)
 
     def count(self, event: Event, terminal: Terminal) -> None:
         """Count what an exchange came to."""
         match event:
             case Served():
                 self.served += 1
-                self._clock.note(self.name, f"terminal {terminal.index} served")
+                self.clock.note(self.name, f"terminal {terminal.index} served")
             case Refused(reason):
                 self.refusals[reason] = self.refusals.get(reason, 0) + 1
-                self._clock.note(self.name, f"terminal {terminal.index} refused {reason.name}")
+                self.clock.note(self.name, f"terminal {terminal.index} refused {reason.name}")
 
-    def _terminal(self, index: int) -> Terminal:
+    def terminal(self, index: int) -> Terminal:
+        """A terminal; made when it is first asked for."""
         terminal = self._terminals.get(index)
         if terminal is None:
             terminal = self._terminals[index] = self._make(index)
         return terminal
 
     def _make(self, index: int) -> Terminal:
-        plan = self._plan
+        plan = self.plan
         device_id = FIRST_DEVICE_ID + index
         credentials = Credentials(
             device_id,
@@ -144,7 +159,7 @@ class Farm:
 
     def _forget_last_day(self, terminal: Terminal) -> None:
         """Sessions end when the terminal is switched off."""
-        terminal.power.advance(self._clock.now_ns)
+        terminal.power.advance(self.clock.now_ns)
         if terminal.awake_until_ns != terminal.power.next_change_ns:
             terminal.awake_until_ns = terminal.power.next_change_ns
             terminal.sessions.clear()
@@ -153,15 +168,15 @@ class Farm:
         """Follow the power cycle as long as the terminal has connections."""
         if not terminal.is_watched:
             terminal.is_watched = True
-            self._clock.at(terminal.power.next_change_ns, self._switched, terminal)
+            self.clock.at(terminal.power.next_change_ns, self._switched, terminal)
 
     def _switched(self, terminal: Terminal) -> None:
         """The terminal goes off, or on again with connections left over from before."""
         terminal.is_watched = False
-        is_on = terminal.power.advance(self._clock.now_ns)
+        is_on = terminal.power.advance(self.clock.now_ns)
         if terminal.connections:
-            self._clock.note(self.name, f"terminal {terminal.index} {'on' if is_on else 'off'}")
-        if is_on or self._when_off is Port.CLOSED:
+            self.clock.note(self.name, f"terminal {terminal.index} {'on' if is_on else 'off'}")
+        if is_on or self.when_off is Port.CLOSED:
             for owner in terminal.connections:
                 owner.close()
             terminal.connections.clear()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from hostemu.base.streams import Stream
 from hostemu.measure.costs import Costs
 from hostemu.protocol.auth import derive_key
+from hostemu.protocol.calling import CallBook
 from hostemu.protocol.command import IspService
 from hostemu.protocol.events import Begin, Event, Failed, Refused, Retrieved, Send
 from hostemu.protocol.exchange import IspExchange
@@ -28,6 +29,7 @@ from hostemu.sim.cpu import Thread
 from hostemu.sim.kernel import Kernel, UdpSocket
 from hostemu.sim.network import Host
 from hostemu.sim.plan import Plan, terminal_of
+from hostemu.sim.reception import Reception
 from hostemu.sim.tcp import TcpConnection
 
 COMMAND_TIMEOUT_NS = 10_000_000_000
@@ -63,6 +65,7 @@ class IspServer:
         self._service = IspService()
         self._reader = FrameReader()
         self._center: TcpConnection | None = None
+        self.reception: Reception | None = None
         self._retriever: Retriever | None = None
         self._wake = Timer(self.clock, self._woken)
         self._command_timer = Timer(self.clock, self._no_command)
@@ -107,6 +110,7 @@ class IspServer:
                     self.refusals[reason] = self.refusals.get(reason, 0) + 1
                     self._command_timer.clear()
                     self._retriever = None
+                    self.reception = None
 
     def _tell(self, message: Message) -> None:
         if self._center is not None:
@@ -114,11 +118,38 @@ class IspServer:
 
     # retrieval
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether terminals may call: as long as some of them are not accounted for."""
+        return self.reception is not None and self.reception.is_open
+
+    def nonce(self) -> bytes:
+        """A new challenge."""
+        self._nonces_drawn += 1
+        return self._nonces.octets(self._nonces_drawn - 1, NONCE_BYTES)
+
+    def count(self, event: Retrieved | Failed) -> Reason:
+        """Count an attempt that is over; why it failed, or NONE."""
+        reason = event.reason if isinstance(event, Failed) else Reason.NONE
+        self.attempts_by_reason[reason] = self.attempts_by_reason.get(reason, 0) + 1
+        return reason
+
+    def report(self, report: Report, left: int) -> None:
+        """Tell the center of a terminal that is done with; left: how many are not."""
+        self._tell(report)
+        if not left:
+            self._act(self._service.done())
+
     def _begin(self) -> None:
         self._command_timer.clear()
         targets, retrieval = self._service.targets, self.plan.scenario.retrieval
         self.clock.note(self.name, f"list of {len(targets)} terminals")
         self.keys = [derive_key(self.plan.shared_secret, "shared", target.device_id) for target in targets]
+        if self.plan.terminals_call:
+            devices = [target.device_id for target in targets]
+            book = CallBook(devices, retrieval.concurrency, retrieval.retry.max_attempts)
+            self.reception = Reception(self, book, dict(zip(devices, self.keys, strict=True)))
+            return
         self._retriever = Retriever(len(targets), retrieval.concurrency, retry_policy(self.plan.scenario))
         self._start(self._retriever.wake(self.clock.now_ns))
 
@@ -137,8 +168,7 @@ class IspServer:
         if self._retriever is None:
             return
         target = self._service.targets[index]
-        nonce = self._nonces.octets(self._nonces_drawn, NONCE_BYTES)
-        self._nonces_drawn += 1
+        nonce = self.nonce()
         if self.clock.is_traced:
             self.clock.note(self.name, f"attempt {self._retriever.attempts[index]} at device {target.device_id}")
         exchange = IspExchange(target.device_id, self.keys[index], self.plan.scheme, nonce, self.settings)
@@ -150,8 +180,7 @@ class IspServer:
         if retriever is None:
             return
         now_ns = self.clock.now_ns
-        reason = event.reason if isinstance(event, Failed) else Reason.NONE
-        self.attempts_by_reason[reason] = self.attempts_by_reason.get(reason, 0) + 1
+        reason = self.count(event)
         if isinstance(event, Failed):
             started = retriever.failed(index, event.reason, now_ns)
         else:
@@ -173,9 +202,7 @@ class IspServer:
             nonce,
             sealed,
         )
-        self._tell(report)
-        if not retriever.left:
-            self._act(self._service.done())
+        self.report(report, retriever.left)
 
 
 class Attempt:

@@ -39,6 +39,17 @@ class Plan:
         """What a terminal's port is like while it is off."""
         return Port.CLOSED if self.scenario.power.when_off == "refuse" else Port.SILENT
 
+    @property
+    def terminals_call(self) -> bool:
+        """Terminals have the initiative, not ISP servers."""
+        return self.scenario.retrieval.initiative == "terminal"
+
+    def terminals_of(self, guest: int) -> range:
+        """The terminals of a guest."""
+        fleet = self.scenario.fleet
+        first = guest * fleet.terminals_per_guest
+        return range(first, min(first + fleet.terminals_per_guest, fleet.terminals))
+
     def guest_of(self, terminal: int) -> int:
         """The guest that a terminal lives in."""
         return terminal // self.scenario.fleet.terminals_per_guest

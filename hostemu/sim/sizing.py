@@ -13,7 +13,7 @@ from typing import Any
 from hostemu.base.errors import InputError
 from hostemu.measure.costs import Costs
 from hostemu.measure.statistics import Interval, mean, student_interval
-from hostemu.records import RunRecord
+from hostemu.records import RunRecord, summary
 from hostemu.scenario import Scenario
 from hostemu.sim.fleet import simulate_fleet
 
@@ -23,7 +23,7 @@ HEADROOM = 0.7
 RESOLUTION = 0.01
 """Of the concurrency that is looked for, as a share."""
 
-POWER = "the power cycle: even with all terminals contacted at once, the last one is on too late"
+POWER = "the power cycle: even with all terminals in contact at once, the last one is on too late"
 CENTER = "the center's CPU: one program stores all reports"
 SLOTS = "contacts at a time: with fewer, it takes longer; with more, less"
 
@@ -125,12 +125,13 @@ class _Search:
     def _summed_up(self, concurrency: int, records: list[RunRecord]) -> Played:
         times = [record.makespan_ns / 1e9 for record in records]
         attempts = [record.extra["attempts_by_reason"] for record in records]
-        retrieved = [by_reason.get("none", 0) for by_reason in attempts]
+        retrieved = [summary(record)["retrieved"] for record in records]
+        succeeded = [by_reason.get("none", 0) for by_reason in attempts]  # more, where terminals miss their receipts
         refused = [sum(by_reason.values()) - by_reason.get("none", 0) for by_reason in attempts]
         costs = self._costs
         isp = [
             (r * costs.isp_refused_ns + s * costs.isp_exchange_ns) / 1e9
-            for r, s in zip(refused, retrieved, strict=True)
+            for r, s in zip(refused, succeeded, strict=True)
         ]
         return Played(
             concurrency,

@@ -11,7 +11,8 @@ from simpy import Resource
 from hostemu.lines import Line
 from hostemu.measure.costs import Costs
 from hostemu.scenario import Scenario
-from hostemu.scenario.derive import ISP_PORT
+from hostemu.scenario.derive import CALL_PORT, ISP_PORT
+from hostemu.sim.calling import CallingFarm
 from hostemu.sim.center import Center
 from hostemu.sim.clock import Clock
 from hostemu.sim.cpu import Thread
@@ -21,11 +22,11 @@ from hostemu.sim.kernel import Kernel, Port
 from hostemu.sim.network import Host, Network
 from hostemu.sim.packets import Datagram, Segment
 from hostemu.sim.plan import Plan
-from hostemu.sim.tcp import TcpConnection
+from hostemu.sim.tcp import Owner, TcpConnection
 
 
 class IspHost:
-    """The host of the ISP server programs: a port for each."""
+    """The host of the ISP server programs: a port for each, and one for calls of its terminals."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.programs: list[IspServer] = []
@@ -33,14 +34,27 @@ class IspHost:
         kernel.service = self
 
     def port(self, terminal: int | None, port: int) -> Port:
-        """Programs listen from ISP_PORT on."""
-        return Port.OPEN if terminal is None and 0 <= port - ISP_PORT < len(self.programs) else Port.CLOSED
+        """Programs listen from ISP_PORT on, and from CALL_PORT on as long as they take calls."""
+        if terminal is not None:
+            return Port.CLOSED
+        called = self._called(port)
+        if called is not None:
+            return Port.OPEN if called.takes_calls else Port.CLOSED
+        return Port.OPEN if 0 <= port - ISP_PORT < len(self.programs) else Port.CLOSED
 
-    def accept(self, connection: TcpConnection, syn: Segment) -> IspServer:
-        """The center calls a program."""
+    def accept(self, connection: TcpConnection, syn: Segment) -> Owner:
+        """The center, or a terminal, calls a program."""
+        called = self._called(syn.port)
+        if called is not None and called.reception is not None:
+            return called.reception.incoming(connection)
         program = self.programs[syn.port - ISP_PORT]
         program.accepted(connection)
         return program
+
+    def _called(self, port: int) -> IspServer | None:
+        """The program that a terminal which calls this port wants."""
+        number = port - CALL_PORT
+        return self.programs[number] if 0 <= number < len(self.programs) else None
 
     def received_from(self, source: Host, datagram: Datagram) -> None:
         """No program takes datagrams from strangers."""
@@ -77,6 +91,8 @@ class World:
 
     def play(self) -> None:
         """Let time pass until every terminal is accounted for; the deadline sees to it that this comes."""
+        for farm in self.farms:
+            farm.start(self.isp.kernel.host)
         self.center.start(self.isp.kernel.host, len(self.isp.programs))
         self.clock.env.run(until=self.center.finished)
 
@@ -102,7 +118,10 @@ class World:
         line = self.plan.scenario.lines.terminals
         name = f"farm-{guest}"
         host = Host(f"guest-{guest}", f"terminals-{guest}", line.up.spec(), line.down.spec(), self.plan.seed)
-        return Farm(name, self.plan, self._kernel(host), self._thread(name), self._costs)
+        make = CallingFarm if self.plan.terminals_call else Farm
+        return make(
+            name, self.plan.terminals_of(guest), self.plan, self._kernel(host), self._thread(name), self._costs
+        )
 
     def _isp_server(self, number: int) -> IspServer:
         thread = self._thread(f"isp-{number}")

@@ -19,6 +19,7 @@ from tests.sim.test_world import FLEET, LOSSY
 REPOSITORY = Path(__file__).parents[2]
 CASES = {
     "tcp": {**FLEET},
+    "calls-lossy": {**FLEET, "retrieval.initiative": "terminal", "lines.terminals": LOSSY},
     "udp-lossy": {**FLEET, "retrieval.transport": "udp", "lines.terminals": LOSSY, "lines.center": LOSSY},
     "tcp-lossy-silent": {**FLEET, "power.when_off": "silent", "lines.isp": LOSSY},
 }

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.wire import (
     MAX_FRAME_BYTES,
+    Call,
     Challenge,
     Command,
     Done,
     Hello,
     Information,
     Message,
+    Receipt,
     Refusal,
     Report,
     Request,
@@ -33,6 +35,8 @@ CHALLENGES = st.builds(Challenge, SHORT, SHORT)
 REQUESTS = st.builds(Request, LONG)
 INFORMATIONS = st.builds(Information, LONG, SHORT)
 REFUSALS = st.builds(Refusal, CAUSES)
+CALLS = st.builds(Call, U64, U32)
+RECEIPTS = st.builds(Receipt, SHORT)
 ADDRESSES = st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16)
 TARGETS = st.builds(Target, U64, ADDRESSES, U16)
 COMMANDS = st.builds(Command, st.lists(TARGETS, max_size=12).map(tuple))
@@ -41,5 +45,5 @@ REPORTS = st.builds(Report, U64, st.sampled_from(Outcome), REASONS, U32, U64, SH
 DONES = st.builds(Done, U64)
 
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    HELLOS, CHALLENGES, REQUESTS, INFORMATIONS, REFUSALS, COMMANDS, STARTS, REPORTS, DONES
+    HELLOS, CHALLENGES, REQUESTS, INFORMATIONS, REFUSALS, CALLS, RECEIPTS, COMMANDS, STARTS, REPORTS, DONES
 )

@@ -19,6 +19,7 @@ from hostemu.protocol.command import (
 from hostemu.protocol.events import Begin, Event, Finished, Refused, Send, Stored
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.wire import (
+    Call,
     Challenge,
     Command,
     Done,
@@ -26,6 +27,7 @@ from hostemu.protocol.wire import (
     Information,
     Message,
     MessageType,
+    Receipt,
     Refusal,
     Report,
     Request,
@@ -53,6 +55,8 @@ MESSAGES: dict[str, Message] = {
     "REQUEST": Request(b""),
     "INFORMATION": Information(b"", b""),
     "REFUSAL": Refusal(Reason.LOCAL),
+    "CALL": Call(1, 1),
+    "RECEIPT": Receipt(b""),
     "COMMAND": Command(TARGETS),
     "START": Start(2),
     "REPORT": report_of(1),
@@ -74,6 +78,8 @@ SERVICE_TABLE: dict[str, tuple[str, str, str, str]] = {
     "REQUEST": (NO, NO, NO, " → CLOSED"),
     "INFORMATION": (NO, NO, NO, " → CLOSED"),
     "REFUSAL": (NO, NO, NO, " → CLOSED"),
+    "CALL": (NO, NO, NO, " → CLOSED"),
+    "RECEIPT": (NO, NO, NO, " → CLOSED"),
     "COMMAND": (" → LISTED", " → LISTED", NO, " → CLOSED"),
     "START": (NO, "begin → RUNNING", NO, " → CLOSED"),
     "REPORT": (NO, NO, NO, " → CLOSED"),
@@ -92,6 +98,8 @@ JOB_TABLE: dict[str, tuple[str, str, str]] = {
     "REQUEST": (LOST, LOST, " → CLOSED"),
     "INFORMATION": (LOST, LOST, " → CLOSED"),
     "REFUSAL": (LOST, "lost 1 LOCAL, lost 2 LOCAL, finished → CLOSED", " → CLOSED"),
+    "CALL": (LOST, LOST, " → CLOSED"),
+    "RECEIPT": (LOST, LOST, " → CLOSED"),
     "COMMAND": (LOST, LOST, " → CLOSED"),
     "START": (LOST, LOST, " → CLOSED"),
     "REPORT": (LOST, "stored 1 → RUNNING", " → CLOSED"),

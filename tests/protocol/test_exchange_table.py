@@ -10,6 +10,7 @@ from hostemu.protocol.events import Event, Failed, Retrieved, Send
 from hostemu.protocol.exchange import TRANSITIONS, ExchangeSettings, ExchangeState, IspExchange
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.wire import (
+    Call,
     Challenge,
     Command,
     Done,
@@ -17,6 +18,7 @@ from hostemu.protocol.wire import (
     Information,
     Message,
     MessageType,
+    Receipt,
     Refusal,
     Report,
     Request,
@@ -62,6 +64,8 @@ TABLE: dict[str, Row] = {
     "REQUEST": (NO, NO, NO, NO, IS_OVER),
     "INFORMATION": (NO, NO, NO, "retrieved → CLOSED", IS_OVER),
     "REFUSAL": (NO, NO, LOCAL, LOCAL, IS_OVER),
+    "CALL": (NO, NO, NO, NO, IS_OVER),
+    "RECEIPT": (NO, NO, NO, NO, IS_OVER),
     "COMMAND": (NO, NO, NO, NO, IS_OVER),
     "START": (NO, NO, NO, NO, IS_OVER),
     "REPORT": (NO, NO, NO, NO, IS_OVER),
@@ -99,6 +103,8 @@ MESSAGES: dict[str, Message] = {
     "REQUEST": REQUEST,
     "INFORMATION": INFORMATION,
     "REFUSAL": Refusal(Reason.LOCAL),
+    "CALL": Call(DEVICE_ID, 1),
+    "RECEIPT": Receipt(b""),
     "COMMAND": Command(()),
     "START": Start(0),
     "REPORT": Report(DEVICE_ID, Outcome.FAILED, Reason.SILENT, 1, 0, b"", b""),

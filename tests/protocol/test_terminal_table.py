@@ -10,6 +10,7 @@ from hostemu.protocol.events import Event, Refused, Send
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.terminal import TRANSITIONS, NonceMemory, TerminalSession, TerminalState
 from hostemu.protocol.wire import (
+    Call,
     Challenge,
     Command,
     Done,
@@ -17,6 +18,7 @@ from hostemu.protocol.wire import (
     Information,
     Message,
     MessageType,
+    Receipt,
     Refusal,
     Report,
     Request,
@@ -27,6 +29,7 @@ from tests.protocol.narrate import narrate
 
 HELLO = Hello(DEVICE_ID, ISP_NONCE)
 REQUEST = Request(HMAC.prove_isp(CREDENTIALS.shared_key, DEVICE_ID, ISP_NONCE, TERMINAL_NONCE))
+RECEIPT = Receipt(HMAC.prove_receipt(CREDENTIALS.shared_key, ISP_NONCE, TERMINAL_NONCE))
 
 STATES = tuple(TerminalState)
 NO = "Refusal UNEXPECTED, refused UNEXPECTED → CLOSED"
@@ -38,6 +41,8 @@ TABLE: dict[str, tuple[str, str, str, str]] = {
     "REQUEST": (NO, "Information, served → SERVED", "Information → SERVED", " → CLOSED"),
     "INFORMATION": (NO, NO, NO, " → CLOSED"),
     "REFUSAL": ("refused LOCAL → CLOSED", "refused LOCAL → CLOSED", "refused LOCAL → CLOSED", " → CLOSED"),
+    "CALL": (NO, NO, NO, " → CLOSED"),
+    "RECEIPT": (NO, NO, "delivered → CLOSED", " → CLOSED"),
     "COMMAND": (NO, NO, NO, " → CLOSED"),
     "START": (NO, NO, NO, " → CLOSED"),
     "REPORT": (NO, NO, NO, " → CLOSED"),
@@ -48,6 +53,7 @@ TABLE: dict[str, tuple[str, str, str, str]] = {
         " → CLOSED",
         " → CLOSED",
     ),
+    "receipt with a wrong proof": (NO, NO, "Refusal WRONG_KEY, refused WRONG_KEY → CLOSED", " → CLOSED"),
     "hello with another nonce": ("Challenge → CHALLENGED", NO, " → SERVED", " → CLOSED"),
     "hello for another device": (
         "Refusal UNKNOWN_DEVICE, refused UNKNOWN_DEVICE → CLOSED",
@@ -71,6 +77,9 @@ MESSAGES: dict[str, Message] = {
     "REQUEST": REQUEST,
     "INFORMATION": Information(b"", b""),
     "REFUSAL": Refusal(Reason.LOCAL),
+    "CALL": Call(DEVICE_ID, 1),
+    "RECEIPT": RECEIPT,
+    "receipt with a wrong proof": Receipt(bytes(16)),
     "COMMAND": Command(()),
     "START": Start(0),
     "REPORT": Report(DEVICE_ID, Outcome.FAILED, Reason.SILENT, 1, 0, b"", b""),

@@ -71,6 +71,7 @@ def test_the_hmac_exchange_is_that_of_the_formulas() -> None:
     }
     assert request == {"proof": _tag(key, b"isp", device, isp, terminal).hex()}
     assert answer == {"sealed": sealed.hex(), "proof": _tag(key, b"information", isp, terminal, sealed).hex()}
+    assert exchange["receipt"] == "0014" + "01" + "07" + "0010" + _tag(key, b"receipt", isp, terminal).hex()
 
 
 def test_the_xor_exchange_is_that_of_the_thesis() -> None:
@@ -82,6 +83,7 @@ def test_the_xor_exchange_is_that_of_the_thesis() -> None:
     assert challenge["proof"] == _xor(isp, key).hex()
     assert request["proof"] == _xor(terminal, key).hex()
     assert answer == {"sealed": _xor(plain, own).hex(), "proof": ""}
+    assert exchange["receipt"] == "0004" + "01" + "07" + "0000"
 
 
 @pytest.mark.parametrize("vector", VECTORS["no_messages"], ids=lambda vector: vector["datagram"] or "empty")

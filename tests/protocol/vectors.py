@@ -20,12 +20,14 @@ from hostemu.protocol.power import Phase, PowerCycle, PowerSettings
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.protocol.wire import (
     VERSION,
+    Call,
     Challenge,
     Command,
     Done,
     Hello,
     Information,
     Message,
+    Receipt,
     Refusal,
     Report,
     Request,
@@ -60,6 +62,9 @@ MESSAGES: tuple[Message, ...] = (
     Information(b"sealed", b"proof"),
     Information(b"sealed", b""),
     *(Refusal(reason) for reason in Reason if reason is not Reason.NONE),
+    Call(DEVICE_ID, 3),
+    Receipt(b"proof"),
+    Receipt(b""),
     Command(()),
     Command((IPV4, IPV6)),
     Start(1500),
@@ -170,7 +175,8 @@ def _value(value: Any) -> Any:
 
 
 def _exchange(scheme: Scheme) -> dict[str, Any]:
-    done = talk(isp(scheme), terminal(scheme))
+    server, called = isp(scheme), terminal(scheme)
+    done = talk(server, called)
     (retrieved,) = (end for end in done.ends if isinstance(end, Retrieved))
     return {
         "scheme": scheme.name,
@@ -181,6 +187,7 @@ def _exchange(scheme: Scheme) -> dict[str, Any]:
         "terminal_nonce": TERMINAL_NONCE.hex(),
         "information": INFORMATION.hex(),
         "conversation": [{"from": speaker, **_message(message)} for speaker, message in done.spoken],
+        "receipt": encode(server.receipt()).hex(),
         "unsealed": (unseal(scheme, retrieved) or b"").hex(),
     }
 

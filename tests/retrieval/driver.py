@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from hostemu.protocol.events import Event, Refused, Send, Served
+from hostemu.protocol.events import Delivered, Event, Refused, Send, Served
 from hostemu.protocol.power import Phase, PowerSettings
 from hostemu.protocol.reasons import Reason
 from hostemu.protocol.terminal import TerminalState
-from hostemu.protocol.wire import Hello, Message, MessageType, Refusal, Request, encode
+from hostemu.protocol.wire import Hello, Message, MessageType, Receipt, Refusal, Request, encode
 
 PHASES = list(Phase)
 STATES = list(TerminalState)
@@ -44,7 +44,7 @@ class Seen:
         match message:
             case Hello():
                 return Seen(message.type, device_id=message.device_id, nonce=message.isp_nonce)
-            case Request():
+            case Request() | Receipt():
                 return Seen(message.type, proof=message.proof)
             case Refusal():
                 return Seen(message.type, reason=message.reason)
@@ -58,6 +58,7 @@ class Done:
 
     frame: bytes
     is_served: bool
+    is_delivered: bool
     refused: Reason
     state: TerminalState
 
@@ -68,7 +69,8 @@ class Done:
         reasons = [event.reason for event in events if isinstance(event, Refused)]
         assert len(frames) <= 1
         assert len(reasons) <= 1
-        return Done(b"".join(frames), Served() in events, reasons[0] if reasons else Reason.NONE, state)
+        ends = (Served() in events, Delivered() in events)
+        return Done(b"".join(frames), *ends, reasons[0] if reasons else Reason.NONE, state)
 
 
 class Driver:
@@ -154,6 +156,14 @@ class Driver:
         """The frame of a Refusal."""
         return unhexed(*self.ask("refusal", int(reason)))
 
+    def call(self, device_id: int, attempt: int) -> bytes:
+        """The frame of a Call."""
+        return unhexed(*self.ask("call", device_id, attempt))
+
+    def receipt(self, scheme: str, shared_key: bytes, nonces: tuple[bytes, bytes]) -> bytes:
+        """The ISP server's proof that it has the information."""
+        return unhexed(*self.ask("receipt", scheme, *map(hexed, (shared_key, *nonces))))
+
     def challenge(self, nonce: bytes, proof: bytes) -> bytes:
         """The frame of a Challenge."""
         return unhexed(*self.ask("challenge", hexed(nonce), hexed(proof)))
@@ -217,5 +227,5 @@ def _messages(words: list[str]) -> list[Seen] | Reason:
 
 
 def _done(words: list[str]) -> Done:
-    frame, served, refused, state = words
-    return Done(unhexed(frame), served == "1", Reason[refused], STATES[int(state)])
+    frame, served, delivered, refused, state = words
+    return Done(unhexed(frame), served == "1", delivered == "1", Reason[refused], STATES[int(state)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import astuple
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,6 +18,7 @@ from hostemu.retrieval.config import (
     MAX_NUMBER,
     Authentication,
     FarmConfig,
+    Home,
     Transport,
     WhenOff,
 )
@@ -69,8 +71,12 @@ LIKELY = st.one_of(
     st.sampled_from([0, -1, 1, 65535, 65536, 15000, 15001, 2**63 - 1, 2**63, 2**60, 2**60 + 1]),
     st.booleans(),
 )
-FARM: dict[str, Any] = json.loads(farm_config("10.128.0.0", 100).to_json())
-KEYS = st.sampled_from([(key,) for key in (*FARM, "colour", "")] + [("power", key) for key in (*FARM["power"], "x")])
+HOME = Home("10.0.0.6", 20000, 1500, 10**9, 2 * 10**9, 0, 60)
+FARM: dict[str, Any] = json.loads(farm_config("10.128.0.0", 100, home=HOME).to_json())
+KEYS = st.sampled_from(
+    [(key,) for key in (*FARM, "colour", "")]
+    + [(table, key) for table in ("power", "home") for key in (*FARM[table], "x")]
+)
 
 
 def told(text: str) -> list[str] | str:
@@ -86,19 +92,31 @@ def told(text: str) -> list[str] | str:
         *(config.authentication.value, config.information_bytes),
         *(power.on_ns, power.off_min_ns, power.off_max_ns, int(power.redraw), PHASES.index(power.phase)),
         *(int(config.when_off is WhenOff.SILENT), config.peer_timeout_ns),
+        *_told_home(config.home),
     )
     return [str(value) for value in values]
+
+
+def _told_home(home: Home | None) -> tuple[object, ...]:
+    if home is None:
+        return ("-",)
+    return (ip_address(home.address.partition("%")[0]), *astuple(home)[1:])
 
 
 def same(answer: list[str] | str) -> list[str] | str:
     """Without what differs: the spelling of ::ffff:1.2.3.4 and that of floats, which are wrong wherever they are."""
     if isinstance(answer, str):
         return re.sub(r"-?\d+(\.\d+([eE][-+]?\d+)?|[eE][-+]?\d+)", lambda number: repr(float(number[0])), answer)
-    return [*answer[:4], str(ip_address(answer[4])), *answer[5:]]
+    homes = [*map(str, map(ip_address, answer[16:17]))] if len(answer) > 17 else answer[16:17]
+    return [*answer[:4], str(ip_address(answer[4])), *answer[5:16], *homes, *answer[17:]]
 
 
 @given(st.lists(st.tuples(KEYS, LIKELY | JSON), max_size=3), st.sampled_from([None, 0, 3]), st.booleans())
 @example([(("power",), None)], None, True)
+@example([(("home",), None)], None, True)
+@example([(("home",), None), (("transport",), "udp")], None, True)
+@example([(("transport",), "udp")], None, True)
+@example([(("home", "list_size"), 1), (("first_index",), 45500)], None, True)
 @example([(("first_address",), "255.255.255.200")], None, True)
 def test_configurations(
     parts: Driver, changes: list[tuple[tuple[str, ...], Any]], indent: int | None, escapes: bool
@@ -114,7 +132,7 @@ def test_configurations(
     assert same(parts.config(text)) == same(told(text))
 
 
-@given(st.lists(st.sampled_from([(key,) for key in FARM] + [("power", key) for key in FARM["power"]]), max_size=3))
+@given(st.lists(KEYS, max_size=3))
 def test_configurations_with_keys_missing(parts: Driver, paths: list[tuple[str, ...]]) -> None:
     tree = json.loads(json.dumps(FARM))
     for path in paths:

@@ -16,6 +16,7 @@ from hostemu.protocol.wire import (
     NONCE_BYTES,
     Hello,
     Message,
+    Receipt,
     Request,
     encode,
 )
@@ -71,6 +72,11 @@ class Pair:
         key = self.credentials.shared_key
         self.receive(Request(SCHEMES[self.scheme].prove_isp(key, DEVICE_ID, *self.nonces)))
 
+    def receipt(self) -> None:
+        """The ISP server says that it has the information."""
+        key = self.credentials.shared_key
+        self.receive(Receipt(SCHEMES[self.scheme].prove_receipt(key, *self.nonces)))
+
     def broken(self, reason: Reason) -> None:
         """The peer is gone."""
         assert self.parts.broken(reason) == Done.of(self.session.broken(reason), self.session.state)
@@ -90,6 +96,7 @@ DEEDS: st.SearchStrategy[Deed] = st.one_of(
     NONCES.map(lambda nonce: lambda pair: pair.begin(nonce)),
     st.just(Pair.request),
     st.just(Pair.request),
+    st.just(Pair.receipt),
     st.binary(max_size=20).map(lambda proof: receiving(Request(proof))),
     MESSAGES.map(receiving),
     st.sampled_from([Reason.RESET, Reason.TIMEOUT, Reason.TRUNCATED]).map(lambda reason: lambda p: p.broken(reason)),

@@ -9,7 +9,7 @@ import pytest
 
 from hostemu.protocol.power import Phase, PowerSettings
 from hostemu.protocol.reasons import Reason
-from hostemu.protocol.wire import decode_datagram
+from hostemu.protocol.wire import Receipt, decode_datagram, encode
 from tests.protocol.vectors import FILE
 from tests.retrieval.driver import Driver, Seen
 
@@ -29,6 +29,7 @@ def test_a_known_datagram_that_is_no_message_is_refused_for_its_reason(parts: Dr
 
 def test_the_messages_of_a_terminal_are_their_known_frames(parts: Driver) -> None:
     written = {
+        "CALL": lambda fields: parts.call(fields["device_id"], fields["attempt"]),
         "REFUSAL": lambda fields: parts.refusal(Reason[fields["reason"]]),
         "CHALLENGE": lambda fields: parts.challenge(*_bytes(fields, "terminal_nonce", "proof")),
         "INFORMATION": lambda fields: parts.sealed(*_bytes(fields, "sealed", "proof")),
@@ -52,6 +53,8 @@ def test_a_known_exchange_has_the_same_proofs_and_seal(parts: Driver, vector: di
     )
     _, challenge, request, answer = (step["fields"] for step in vector["conversation"])
     made = parts.exchange(vector["scheme"], vector["device_id"], (shared_key, own_key), (isp, terminal), information)
+    receipt = encode(Receipt(parts.receipt(vector["scheme"], shared_key, (isp, terminal))))
+    assert receipt.hex() == vector["receipt"]
     assert [part.hex() for part in made] == [challenge["proof"], request["proof"], answer["sealed"], answer["proof"]]
 
 

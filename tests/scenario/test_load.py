@@ -212,6 +212,26 @@ def test_a_time_scale_that_is_none_is_bad_input(factor: float) -> None:
         load_scenario("smoke", time_scale=factor)
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "retrieval.transport=udp",
+        "retrieval.partitioned=true",
+        "retrieval.retry.keeps_slot=false",
+        "retrieval.retry.after=no-contact",
+        "power.off.min=0 s",
+    ],
+)
+def test_what_does_not_go_together_with_calls_of_terminals_is_named(override: str) -> None:
+    calls = "retrieval.initiative=terminal"
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario("thesis-uml", [calls, override])
+    assert override.partition("=")[0] in str(caught.value)
+    assert "initiative is terminal" in str(caught.value)
+    assert load_scenario("thesis-uml", [override]).retrieval.initiative == "server"
+    assert load_scenario("thesis-uml", [calls]).retrieval.initiative == "terminal"
+
+
 def test_a_partitioned_list_needs_slots_that_are_kept() -> None:
     overrides = ["retrieval.partitioned=true", "retrieval.retry.keeps_slot=false"]
     with pytest.raises(ScenarioError) as caught:

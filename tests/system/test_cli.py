@@ -139,12 +139,14 @@ def test_a_fleet_that_cannot_be_simulated_is_refused_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fleet_is_sized(tmp_path: Path) -> None:
-    done = hostemu("size", "--terminals", "2e4", "--within", "120 s", "--seeds", "2", "--json", "-", cwd=tmp_path)
+@pytest.mark.parametrize(("initiative", "most"), [("server", 1500), ("terminal", 20)])
+def test_a_fleet_is_sized(tmp_path: Path, initiative: str, most: int) -> None:
+    fleet = ("--terminals", "2e4", "--set", f"retrieval.initiative={initiative}")
+    done = hostemu("size", *fleet, "--within", "120 s", "--seeds", "2", "--json", "-", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["chosen"]["interval"]["high"] <= result["within_s"] == 120
-    assert 0 < result["chosen"]["concurrency"] < 1500
+    assert 0 < result["chosen"]["concurrency"] < most
     assert "bottleneck" in done.stderr
     for wrong in (("--within", "120"), ("--within", "0 s"), ("--within", "99 h")):
         assert hostemu("size", *wrong, cwd=tmp_path).returncode == 2
@@ -212,6 +214,22 @@ def test_real_and_simulated_runs_meet_in_a_comparison(tmp_path: Path, when_off: 
     (comparison,) = json.loads(done.stdout)
     assert comparison["runs"]["simulated"] == 1
     assert comparison["runs"].get("netns", 0) + len(comparison["left_out"]) == 1
+
+
+@needs_lab
+def test_terminals_call_for_real_as_they_do_simulated(tmp_path: Path) -> None:
+    """Both take until the last wake-up, which both have from the same random numbers."""
+    calls = ("smoke", "--set", "retrieval.initiative=terminal", "--json")
+    results = {}
+    for verb in ("run", "simulate"):
+        done = hostemu(verb, *calls, f"{verb}.json", cwd=tmp_path)
+        assert done.returncode in (0, 1), done.stderr
+        results[verb] = json.loads((tmp_path / f"{verb}.json").read_text())
+        assert results[verb]["retrieved"] == 40
+        assert results[verb]["makespan_s"] > 0.3
+    if results["run"]["verdict"] != "valid":
+        pytest.skip(f"the machine was too busy for real runs: {results['run']['verdict']}")
+    assert results["run"]["makespan_s"] == pytest.approx(results["simulate"]["makespan_s"], abs=0.1)
 
 
 @needs_lab

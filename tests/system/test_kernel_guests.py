@@ -27,6 +27,7 @@ WIRINGS = {
     "multicast": ["--set", "hosts.wiring=segment", "--set", "hosts.segment=multicast", "--set", ONE_LINE],
     "switch": ["--set", "hosts.wiring=segment", "--set", "hosts.segment=switch", "--set", ONE_LINE],
     "center in a namespace": ["--set", "hosts.center=host"],
+    "terminals call": ["--set", "retrieval.initiative=terminal"],
     "silent, hmac, udp": ["--set", "power.when_off=silent", "--set", "retrieval.transport=udp"],
 }
 

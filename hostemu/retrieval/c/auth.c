@@ -64,12 +64,20 @@ static size_t xor_prove_information(const struct proving *proving, struct bytes 
     return 0;
 }
 
+static size_t xor_prove_receipt(const struct proving *proving, uint8_t proof[TAG_BYTES])
+{
+    (void)proving;
+    (void)proof;
+    return 0;
+}
+
 const struct scheme XOR_SCHEME = {
     .name = "xor",
     .detects_replay = false,
     .seal_bytes = 8,
     .prove_terminal = xor_prove_terminal,
     .prove_isp = xor_prove_isp,
+    .prove_receipt = xor_prove_receipt,
     .seal = xor_seal,
     .prove_information = xor_prove_information,
 };
@@ -130,12 +138,21 @@ static size_t hmac_prove_information(const struct proving *proving, struct bytes
     return TAG_BYTES;
 }
 
+static size_t hmac_prove_receipt(const struct proving *proving, uint8_t proof[TAG_BYTES])
+{
+    const struct nonces *nonces = proving->nonces;
+    struct bytes parts[] = {{nonces->isp, NONCE_BYTES}, {nonces->terminal, NONCE_BYTES}};
+    tag(proving->key, "receipt", parts, 2, proof);
+    return TAG_BYTES;
+}
+
 const struct scheme HMAC_SCHEME = {
     .name = "hmac-sha256",
     .detects_replay = true,
     .seal_bytes = TAG_BYTES,
     .prove_terminal = hmac_prove_terminal,
     .prove_isp = hmac_prove_isp,
+    .prove_receipt = hmac_prove_receipt,
     .seal = hmac_seal,
     .prove_information = hmac_prove_information,
 };

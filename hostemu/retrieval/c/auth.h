@@ -34,6 +34,9 @@ struct scheme {
     void (*prove_terminal)(const struct proving *proving, uint8_t proof[TAG_BYTES]);
     void (*prove_isp)(const struct proving *proving, uint8_t proof[TAG_BYTES]);
 
+    /* The ISP server's proof that it has the information.  Returns its size, 0 or TAG_BYTES. */
+    size_t (*prove_receipt)(const struct proving *proving, uint8_t proof[TAG_BYTES]);
+
     /* Seals `size` bytes of information, which are at sealed + seal_bytes already, in place. */
     void (*seal)(const uint8_t own_key[KEY_BYTES], uint64_t device_id, const uint8_t isp_nonce[NONCE_BYTES],
                  uint8_t *sealed, size_t size);

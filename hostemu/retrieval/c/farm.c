@@ -18,12 +18,12 @@ static uint64_t offset_of(const struct terminal *terminal)
     return terminal - terminal->farm->terminals;
 }
 
-static uint64_t index_of(const struct terminal *terminal)
+uint64_t terminal_index(const struct terminal *terminal)
 {
     return terminal->farm->config.first_index + offset_of(terminal);
 }
 
-static struct address address_of(const struct terminal *terminal)
+struct address terminal_address(const struct terminal *terminal)
 {
     struct address address = terminal->farm->config.first_address;
     address_plus(&address, offset_of(terminal));
@@ -38,7 +38,7 @@ struct device device_of(struct terminal *terminal)
 
 int terminal_bind(struct terminal *terminal, int kind)
 {
-    struct address address = address_of(terminal);
+    struct address address = terminal_address(terminal);
     return bound_socket(kind, &address, terminal->farm->config.port);
 }
 
@@ -91,7 +91,7 @@ static bool switch_power(struct terminal *terminal, bool is_on, struct failure *
     const struct farm *farm = terminal->farm;
     if (farm->calls->switch_power(terminal, is_on))
         return true;
-    struct address address = address_of(terminal);
+    struct address address = terminal_address(terminal);
     char text[INET6_ADDRSTRLEN];
     int error = errno;
     fail(failure, RUN_ERROR, "terminal at %s port %d cannot listen", address_text(&address, text), farm->config.port);
@@ -108,7 +108,7 @@ static void change(struct timer *timer)
     struct terminal *terminal = (struct terminal *)timer;
     struct farm *farm = terminal->farm;
     bool is_on =
-        power_advance(&terminal->power, &farm->power, index_of(terminal), monotonic_ns() - farm->start_ns);
+        power_advance(&terminal->power, &farm->power, terminal_index(terminal), monotonic_ns() - farm->start_ns);
     if (is_on != terminal->is_on) {
         farm->power_switches++;
         if (!switch_power(terminal, is_on, &farm->failure))
@@ -166,7 +166,7 @@ static bool open_terminal(struct terminal *terminal, struct farm *farm, struct f
 {
     terminal->farm = farm;
     terminal->fd = -1;
-    power_begin(&terminal->power, &farm->power, index_of(terminal));
+    power_begin(&terminal->power, &farm->power, terminal_index(terminal));
     return switch_power(terminal, terminal->power.is_on, failure);
 }
 
@@ -182,13 +182,20 @@ static bool open_terminals(struct farm *farm, struct failure *failure)
     return true;
 }
 
+static const struct transport_calls *calls_of(const struct farm_config *config)
+{
+    if (config->home.is_called)
+        return &CALLING_CALLS;
+    return config->transport == TRANSPORT_TCP ? &TCP_CALLS : &UDP_CALLS;
+}
+
 bool farm_open(struct farm *farm, const struct farm_config *config, struct reactor *reactor, struct failure *failure)
 {
     farm->reactor = reactor;
     farm->config = *config;
     farm->spare_fd = -1;
     farm->filter = config->is_silent_when_off ? shared_filter() : -1;
-    farm->calls = config->transport == TRANSPORT_TCP ? &TCP_CALLS : &UDP_CALLS;
+    farm->calls = calls_of(config);
     power_plan(&farm->power, &config->power, config->seed);
     if (open_terminals(farm, failure))
         return true;
@@ -212,19 +219,27 @@ void farm_close(struct farm *farm)
     farm->terminal_count = 0;
 }
 
-void farm_counters(const struct farm *farm, struct text *text)
+static void put_by_reason(struct text *text, const char *name, const uint64_t counts[REASONS])
 {
-    text_add(text, ", \"served\": %" PRIu64 ", \"connections\": %" PRIu64, farm->served, farm->connections);
-    text_add(text, ", \"refusals\": {");
     const char *separator = "";
+    text_add(text, ", \"%s\": {", name);
     for (unsigned reason = 0; reason < REASONS; reason++) {
-        if (farm->refusals[reason] > 0) {
-            text_add(text, "%s\"%s\": %" PRIu64, separator, reason_name(reason), farm->refusals[reason]);
+        if (counts[reason] > 0) {
+            text_add(text, "%s\"%s\": %" PRIu64, separator, reason_name(reason), counts[reason]);
             separator = ", ";
         }
     }
+    text_add(text, "}");
+}
+
+void farm_counters(const struct farm *farm, struct text *text)
+{
+    text_add(text, ", \"served\": %" PRIu64 ", \"connections\": %" PRIu64, farm->served, farm->connections);
+    text_add(text, ", \"calls\": %" PRIu64, farm->calls_made);
+    put_by_reason(text, "calls_by_reason", farm->calls_by_reason);
+    put_by_reason(text, "refusals", farm->refusals);
     uint64_t on = 0;
     for (uint64_t i = 0; i < farm->terminal_count; i++)
         on += farm->terminals[i].is_on;
-    text_add(text, "}, \"power_switches\": %" PRIu64 ", \"terminals_on\": %" PRIu64, farm->power_switches, on);
+    text_add(text, ", \"power_switches\": %" PRIu64 ", \"terminals_on\": %" PRIu64, farm->power_switches, on);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "cut_off.h"
 #include "power.h"
 #include "reactor.h"
 #include "session.h"
@@ -14,8 +15,8 @@
 
 struct farm;
 struct connection;   /* tcp.c */
-struct cut_off;      /* tcp.c */
 struct peer_session; /* udp.c */
+struct call;         /* calls.c */
 
 /* One terminal.  Thousands of them live in a guest of 32 MB: whatever can be derived is not here. */
 struct terminal {
@@ -26,13 +27,16 @@ struct terminal {
     union {
         struct connection *connections; /* the oldest first */
         struct peer_session *sessions;  /* the oldest first, hence in the order in which they expire */
+        struct call *call;              /* under way, or to come; NULL: none */
     };
     struct cut_off *cut_off; /* connections that nobody serves any more, but that must not answer either */
     int fd;                  /* where it listens, -1 when nowhere */
-    bool is_on;
+    uint32_t attempts;       /* calls made */
+    bool is_on, is_told;     /* told of its first state */
+    bool is_done;            /* has no reason to call any more */
 };
 
-/* How terminals meet their callers. */
+/* How terminals meet their callers, or call. */
 struct transport_calls {
     /* Be on or off from now on; false with errno when the address cannot be had. */
     bool (*switch_power)(struct terminal *terminal, bool is_on);
@@ -42,7 +46,7 @@ struct transport_calls {
     void (*close)(struct terminal *terminal);
 };
 
-extern const struct transport_calls TCP_CALLS, UDP_CALLS;
+extern const struct transport_calls TCP_CALLS, UDP_CALLS, CALLING_CALLS;
 
 struct farm {
     struct reactor *reactor;
@@ -56,8 +60,8 @@ struct farm {
     int filter;   /* shared by sockets of terminals that are off silently; -1 when there is none */
     int spare_fd; /* to turn callers away when there are no more descriptors; -1 when in use */
 
-    uint64_t served, connections, power_switches;
-    uint64_t refusals[REASONS];
+    uint64_t served, connections, calls_made, power_switches;
+    uint64_t refusals[REASONS], calls_by_reason[REASONS];
     struct failure failure; /* that stopped the reactor */
 
     uint8_t received[WHOLE_FRAME_BYTES + 1]; /* one more, by which to see that a datagram is too long */
@@ -77,6 +81,8 @@ void farm_counters(const struct farm *farm, struct text *text);
 
 /* For the transports. */
 struct device device_of(struct terminal *terminal);
+uint64_t terminal_index(const struct terminal *terminal); /* in the fleet */
+struct address terminal_address(const struct terminal *terminal);
 int terminal_bind(struct terminal *terminal, int kind); /* -1 with errno */
 bool terminal_deafen(const struct terminal *terminal, int fd); /* false with errno */
 bool farm_session(struct session *session); /* Begins one; false when there is no randomness. */

@@ -146,6 +146,18 @@ static struct doing repeat_information(struct step *step)
     return (struct doing){.frame_bytes = put_information(step)};
 }
 
+static struct doing on_receipt(struct step *step)
+{
+    uint8_t expected[TAG_BYTES];
+    struct proving proving = proving_of(step);
+    size_t size = step->device->fleet->scheme->prove_receipt(&proving, expected);
+    bool is_right = size == 0 ? step->message->proof.size == 0 : is_proof(step->message->proof, expected);
+    if (!is_right)
+        return refuse(step->session, REASON_WRONG_KEY, step->frame);
+    step->session->state = SESSION_CLOSED;
+    return (struct doing){.is_delivered = true};
+}
+
 static struct doing on_refusal(struct step *step)
 {
     step->session->state = SESSION_CLOSED;
@@ -173,6 +185,7 @@ static handler *const TRANSITIONS[SESSION_STATES][MESSAGE_TYPES] = {
         {
             [MESSAGE_HELLO] = ignore,
             [MESSAGE_REQUEST] = repeat_information,
+            [MESSAGE_RECEIPT] = on_receipt,
             [MESSAGE_REFUSAL] = on_refusal,
         },
 };
@@ -181,6 +194,11 @@ void session_begin(struct session *session, const uint8_t terminal_nonce[NONCE_B
 {
     *session = (struct session){.state = SESSION_LISTENING};
     memcpy(session->nonces.terminal, terminal_nonce, NONCE_BYTES);
+}
+
+struct doing session_call(const struct device *device, uint32_t attempt, uint8_t *frame)
+{
+    return (struct doing){.frame_bytes = wire_call(frame, device->id, attempt)};
 }
 
 struct doing session_receive(struct session *session, const struct device *device, const struct message *message,

@@ -43,11 +43,15 @@ struct session {
 struct doing {
     size_t frame_bytes; /* 0: send nothing */
     bool is_served;     /* the information was handed over */
+    bool is_delivered;  /* the ISP server has said that it has it */
     enum reason refused; /* close once all is sent; REASON_NONE when not refused */
 };
 
 /* Listening; the terminal's nonce is NONCE_BYTES of randomness, used once. */
 void session_begin(struct session *session, const uint8_t terminal_nonce[NONCE_BYTES]);
+
+/* The terminal has called its ISP server, the `attempt`th time: it says who it is. */
+struct doing session_call(const struct device *device, uint32_t attempt, uint8_t *frame);
 
 /* A message of the ISP server.  frame: room for WHOLE_FRAME_BYTES, where the answer is put. */
 struct doing session_receive(struct session *session, const struct device *device, const struct message *message,

@@ -6,11 +6,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "farm.h"
+#include "link.h"
 
 #define ACCEPT_BACKLOG 32
 #define MAX_CONNECTIONS 32             /* open ones of a terminal; the oldest is given up for a new one */
@@ -23,18 +23,8 @@ struct connection {
     struct connection *next;
     struct terminal *terminal;
     struct frame_reader reader;
-    uint8_t *unread; /* what the peer has not taken yet, on the heap */
-    uint32_t unread_bytes;
-    int fd;
+    struct link link; /* it shuts once the exchange is refused; what else the peer sends is discarded */
     struct session session;
-    bool is_over; /* refused; what else the peer sends is discarded */
-    bool is_starved; /* there was no memory for what the peer does not take */
-};
-
-/* Connections from before the terminal went off silently. */
-struct cut_off {
-    int count;
-    int fds[];
 };
 
 /* What it holds is gone; the descriptor stays open. */
@@ -46,80 +36,26 @@ static void connection_free(struct connection *connection)
     *at = connection->next;
     reactor_cancel(connection->terminal->farm->reactor, &connection->timer);
     frame_reader_free(&connection->reader);
-    free(connection->unread);
+    link_free(&connection->link);
     free(connection);
 }
 
 static void connection_close(struct connection *connection)
 {
-    int fd = connection->fd;
+    int fd = connection->link.fd;
     reactor_forget(connection->terminal->farm->reactor, fd);
     connection_free(connection);
     reset(fd);
-}
-
-/* Returns the bytes that the kernel took; on a dead connection all of them, into the void. */
-static size_t try_send(int fd, const uint8_t *data, size_t size)
-{
-    ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
-    if (sent >= 0)
-        return sent;
-    return errno == EAGAIN ? 0 : size;
-}
-
-static void keep_unread(struct connection *connection, const uint8_t *data, size_t size)
-{
-    uint8_t *larger = realloc(connection->unread, connection->unread_bytes + size);
-    if (larger == NULL) {
-        connection->is_starved = true;
-        return;
-    }
-    memcpy(larger + connection->unread_bytes, data, size);
-    connection->unread = larger;
-    connection->unread_bytes += size;
-}
-
-static void connection_send(struct connection *connection, const uint8_t *data, size_t size)
-{
-    size_t sent = connection->unread_bytes > 0 ? 0 : try_send(connection->fd, data, size);
-    if (sent == size)
-        return;
-    if (connection->unread_bytes == 0)
-        reactor_modify(connection->terminal->farm->reactor, connection->fd, EPOLLIN | EPOLLOUT);
-    keep_unread(connection, data + sent, size - sent);
-}
-
-/* Says that no more will come, once everything has been sent. */
-static void shut_if_sent(const struct connection *connection)
-{
-    if (connection->is_over && connection->unread_bytes == 0)
-        shutdown(connection->fd, SHUT_WR);
-}
-
-static void connection_flush(struct connection *connection)
-{
-    size_t sent = try_send(connection->fd, connection->unread, connection->unread_bytes);
-    connection->unread_bytes -= sent;
-    memmove(connection->unread, connection->unread + sent, connection->unread_bytes);
-    if (connection->unread_bytes > 0)
-        return;
-    free(connection->unread);
-    connection->unread = NULL;
-    reactor_modify(connection->terminal->farm->reactor, connection->fd, EPOLLIN);
-    shut_if_sent(connection);
 }
 
 static void act(struct connection *connection, struct doing doing)
 {
     struct farm *farm = connection->terminal->farm;
     if (doing.frame_bytes > 0)
-        connection_send(connection, farm->frame, doing.frame_bytes);
+        link_send(&connection->link, farm->reactor, farm->frame, doing.frame_bytes);
     farm_count(farm, &doing);
-    if (doing.refused != REASON_NONE) {
-        // The caller has until the time-out to read the refusal.
-        connection->is_over = true;
-        shut_if_sent(connection);
-    }
+    if (doing.refused != REASON_NONE)
+        link_shut(&connection->link); // the caller has until the time-out to read the refusal
 }
 
 /* Refuses what is unfinished, and closes. */
@@ -137,9 +73,9 @@ static void timed_out(struct timer *timer)
 /* Gives a peer up that takes nothing.  Returns whether it is still there. */
 static bool takes_answers(struct connection *connection)
 {
-    if (!connection->is_starved && connection->unread_bytes <= MAX_UNREAD_BYTES)
+    if (!connection->link.is_starved && connection->link.unread_bytes <= MAX_UNREAD_BYTES)
         return true;
-    give_up(connection, connection->is_starved ? REASON_LOCAL : REASON_TIMEOUT);
+    give_up(connection, connection->link.is_starved ? REASON_LOCAL : REASON_TIMEOUT);
     return false;
 }
 
@@ -148,7 +84,7 @@ static void connection_received(struct connection *connection, struct bytes data
     uint8_t *frame = connection->terminal->farm->frame;
     struct frames frames;
     struct message message;
-    if (connection->is_over)
+    if (connection->link.shuts)
         return;
     enum reason wrong = frames_open(&frames, &connection->reader, data);
     if (wrong != REASON_NONE) {
@@ -167,7 +103,7 @@ static void connection_received(struct connection *connection, struct bytes data
 static void connection_read(struct connection *connection)
 {
     struct farm *farm = connection->terminal->farm;
-    ssize_t size = recv(connection->fd, farm->received, RECEIVE_BYTES, 0);
+    ssize_t size = recv(connection->link.fd, farm->received, RECEIVE_BYTES, 0);
     if (size > 0)
         connection_received(connection, (struct bytes){farm->received, size});
     else if (size == 0)
@@ -179,8 +115,8 @@ static void connection_read(struct connection *connection)
 static void connection_ready(void *owner, uint32_t mask)
 {
     struct connection *connection = owner;
-    if (mask & EPOLLOUT && connection->unread_bytes > 0)
-        connection_flush(connection);
+    if (mask & EPOLLOUT && connection->link.unread_bytes > 0)
+        link_flush(&connection->link, connection->terminal->farm->reactor);
     if (mask & ~EPOLLOUT)
         connection_read(connection);
 }
@@ -201,7 +137,7 @@ static struct connection *new_connection(struct terminal *terminal, int fd)
         return NULL;
     }
     connection->terminal = terminal;
-    connection->fd = fd;
+    connection->link.fd = fd;
     return connection;
 }
 
@@ -246,19 +182,6 @@ static bool start_listening(struct terminal *terminal, bool is_deaf)
            reactor_watch(terminal->farm->reactor, fd, EPOLLIN, accept_caller, terminal);
 }
 
-/* Makes room for what is to be cut off.  Without memory for it, the terminal's callers learn that it is gone. */
-static struct cut_off *room_for_cut_off(struct terminal *terminal, int more)
-{
-    struct cut_off *old = terminal->cut_off;
-    int count = old == NULL ? 0 : old->count;
-    struct cut_off *larger = realloc(old, sizeof *larger + (count + more) * sizeof *larger->fds);
-    if (larger != NULL) {
-        larger->count = count;
-        terminal->cut_off = larger;
-    }
-    return larger;
-}
-
 /* Cuts off connections that the kernel has made, and nobody has accepted. */
 static void cut_off_queued(struct terminal *terminal)
 {
@@ -266,20 +189,8 @@ static void cut_off_queued(struct terminal *terminal)
         int fd = accept4(terminal->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0)
             return;
-        struct cut_off *cut_off = room_for_cut_off(terminal, 1);
-        if (cut_off != NULL)
-            cut_off->fds[cut_off->count++] = fd;
-        else
-            reset(fd);
+        cut_off_add(&terminal->cut_off, fd);
     }
-}
-
-static void reset_cut_off(struct terminal *terminal)
-{
-    for (int i = 0; terminal->cut_off != NULL && i < terminal->cut_off->count; i++)
-        reset(terminal->cut_off->fds[i]);
-    free(terminal->cut_off);
-    terminal->cut_off = NULL;
 }
 
 /* First the listener goes deaf, so that no connection can be added while the others follow. */
@@ -288,28 +199,20 @@ static bool fall_silent(struct terminal *terminal)
     if (!terminal_deafen(terminal, terminal->fd))
         return false;
     while (terminal->connections != NULL) {
-        struct connection *connection = terminal->connections;
-        struct cut_off *cut_off = room_for_cut_off(terminal, 1);
-        if (cut_off == NULL) {
-            connection_close(connection);
-            continue;
-        }
-        cut_off->fds[cut_off->count++] = connection->fd;
-        reactor_unwatch(terminal->farm->reactor, connection->fd);
-        connection_free(connection);
+        int fd = terminal->connections->link.fd;
+        reactor_unwatch(terminal->farm->reactor, fd);
+        connection_free(terminal->connections);
+        cut_off_add(&terminal->cut_off, fd);
     }
     cut_off_queued(terminal);
-    for (int i = 0; terminal->cut_off != NULL && i < terminal->cut_off->count; i++)
-        if (!terminal_deafen(terminal, terminal->cut_off->fds[i]))
-            return false;
-    return true;
+    return cut_off_deafen(terminal->cut_off, terminal->farm->filter);
 }
 
 /* Connections from before the off time are unknown to a terminal that has just started. */
 static void wake(struct terminal *terminal)
 {
     cut_off_queued(terminal);
-    reset_cut_off(terminal);
+    cut_off_reset(&terminal->cut_off);
     undeafen(terminal->fd);
 }
 
@@ -317,7 +220,7 @@ static void tcp_close(struct terminal *terminal)
 {
     while (terminal->connections != NULL)
         connection_close(terminal->connections);
-    reset_cut_off(terminal);
+    cut_off_reset(&terminal->cut_off);
     if (terminal->fd >= 0) {
         reactor_forget(terminal->farm->reactor, terminal->fd);
         close(terminal->fd);

@@ -55,7 +55,13 @@ static void read_two_strings(struct cursor *c, struct message *message)
     string(c);
 }
 
-static void read_request(struct cursor *c, struct message *message)
+static void read_call(struct cursor *c, struct message *message)
+{
+    (void)message;
+    take(c, 8 + 4); // device ID and number of the call
+}
+
+static void read_proof(struct cursor *c, struct message *message)
 {
     message->proof = string(c);
 }
@@ -98,9 +104,11 @@ typedef void parser(struct cursor *cursor, struct message *message);
 static parser *const PARSERS[MESSAGE_TYPES] = {
     [MESSAGE_HELLO] = read_hello,
     [MESSAGE_CHALLENGE] = read_two_strings,
-    [MESSAGE_REQUEST] = read_request,
+    [MESSAGE_REQUEST] = read_proof,
     [MESSAGE_INFORMATION] = read_two_strings,
     [MESSAGE_REFUSAL] = read_refusal,
+    [MESSAGE_CALL] = read_call,
+    [MESSAGE_RECEIPT] = read_proof,
     [MESSAGE_COMMAND] = read_command,
     [MESSAGE_START] = read_total,
     [MESSAGE_REPORT] = read_report,
@@ -263,6 +271,13 @@ size_t wire_refusal(uint8_t *frame, enum reason reason)
 {
     frame[4] = reason;
     return finish(frame, MESSAGE_REFUSAL, frame + 5);
+}
+
+size_t wire_call(uint8_t *frame, uint64_t device_id, uint32_t attempt)
+{
+    put_u64(frame + 4, device_id);
+    put_u32(frame + 12, attempt);
+    return finish(frame, MESSAGE_CALL, frame + 16);
 }
 
 size_t wire_challenge(uint8_t *frame, const uint8_t nonce[NONCE_BYTES], struct bytes proof)

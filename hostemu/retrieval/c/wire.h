@@ -20,6 +20,8 @@ enum message_type {
     MESSAGE_REQUEST = 3,
     MESSAGE_INFORMATION = 4,
     MESSAGE_REFUSAL = 5,
+    MESSAGE_CALL = 6,
+    MESSAGE_RECEIPT = 7,
     MESSAGE_COMMAND = 16,
     MESSAGE_START = 17,
     MESSAGE_REPORT = 18,
@@ -32,7 +34,7 @@ struct message {
     enum message_type type;
     uint64_t device_id;  /* HELLO */
     struct bytes nonce;  /* HELLO */
-    struct bytes proof;  /* REQUEST */
+    struct bytes proof;  /* REQUEST, RECEIPT */
     enum reason reason;  /* REFUSAL */
 };
 
@@ -63,6 +65,7 @@ void frame_reader_free(struct frame_reader *reader);
 
 /* Each writes one frame and returns its size, length field included. */
 size_t wire_refusal(uint8_t *frame, enum reason reason);
+size_t wire_call(uint8_t *frame, uint64_t device_id, uint32_t attempt);
 size_t wire_challenge(uint8_t *frame, const uint8_t nonce[NONCE_BYTES], struct bytes proof);
 
 /* In two steps, for the seal is made in place: its bytes go to frame + SEALED_AT. */

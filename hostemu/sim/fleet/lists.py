@@ -7,35 +7,28 @@ with the terminal.
 from __future__ import annotations
 
 import heapq
-from typing import Any
 
 import numpy as np
 
 from hostemu.lines.compiling import compiled
+from hostemu.sim.fleet.calls import play_calls
 from hostemu.sim.fleet.losses import Attempt
 from hostemu.sim.fleet.power import first_cycle
 from hostemu.sim.fleet.rules import Rules
-from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, is_final
+from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, enter, is_final
 
 
 @compiled
 def play_list(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Table, ended: Counts) -> None:
     """Retrieve terminals first … first + len(table) − 1 from `begin_ns` on, by the rules' kind of list."""
-    if rules.partitioned:
+    if rules.terminals_call:
+        play_calls(rules, first, keys, begin_ns, table, ended)
+    elif rules.partitioned:
         _divide(rules, first, keys, begin_ns, table, ended)
     elif rules.keeps_slot:
         _keep_slots(rules, first, keys, begin_ns, table, ended)
     else:
         _queue_again(rules, first, keys, begin_ns, table, ended)
-
-
-@compiled
-def _enter(row: Any, ended_ns: int, outcome: int, reason: int, attempts: int, exchange_ns: int) -> None:
-    row.retrieved_at_ns = ended_ns
-    row.exchange_ns = exchange_ns
-    row.attempts = attempts
-    row.outcome = outcome
-    row.reason = reason
 
 
 @compiled
@@ -47,7 +40,7 @@ def _keep_slots(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Ta
             rules, first + place, keys[place % len(keys)], free[0], ended
         )
         heapq.heapreplace(free, end_ns)
-        _enter(table[place], end_ns, outcome, reason, attempts, length_ns)
+        enter(table[place], end_ns, outcome, reason, attempts, length_ns)
 
 
 @compiled
@@ -59,7 +52,7 @@ def _divide(rules: Rules, first: int, keys: Counts, begin_ns: int, table: Table,
             now_ns, outcome, reason, attempts, length_ns = contact(
                 rules, first + place, keys[place % len(keys)], now_ns, ended
             )
-            _enter(table[place], now_ns, outcome, reason, attempts, length_ns)
+            enter(table[place], now_ns, outcome, reason, attempts, length_ns)
 
 
 @compiled
@@ -100,7 +93,7 @@ def _queue_again(rules: Rules, first: int, keys: Counts, begin_ns: int, table: T
             continue
         done += 1
         outcome = RETRIEVED if reason == NONE else FAILED
-        _enter(table[place], now_ns, outcome, reason, table[place].attempts, now_ns - begun_ns)
+        enter(table[place], now_ns, outcome, reason, table[place].attempts, now_ns - begun_ns)
 
 
 @compiled

@@ -33,15 +33,21 @@ def first_cycle(rules: Rules, index: int, key: int) -> Cycle:
 
 
 @compiled
+def next_cycle(rules: Rules, cycle: Cycle) -> Cycle:
+    """The cycle that follows."""
+    number, off_ns = cycle.number + 1, cycle.off_ns
+    if rules.redraws:
+        off_ns = rules.off_least_ns + int(draw_uniform(cycle.key, number) * rules.off_choices)
+    return Cycle(cycle.key, number, cycle.begin_ns + cycle.off_ns + rules.on_ns, off_ns)
+
+
+@compiled
 def cycle_at(rules: Rules, cycle: Cycle, at_ns: int) -> Cycle:
     """The cycle of that moment, which is not before the given one."""
     period_ns = cycle.off_ns + rules.on_ns
     if not rules.redraws:
         passed = (at_ns - cycle.begin_ns) // period_ns
         return Cycle(cycle.key, cycle.number + passed, cycle.begin_ns + passed * period_ns, cycle.off_ns)
-    number, begin_ns, off_ns = cycle.number, cycle.begin_ns, cycle.off_ns
-    while at_ns >= begin_ns + off_ns + rules.on_ns:
-        begin_ns += off_ns + rules.on_ns
-        number += 1
-        off_ns = rules.off_least_ns + int(draw_uniform(cycle.key, number) * rules.off_choices)
-    return Cycle(cycle.key, number, begin_ns, off_ns)
+    while at_ns >= cycle.begin_ns + cycle.off_ns + rules.on_ns:
+        cycle = next_cycle(rules, cycle)
+    return cycle

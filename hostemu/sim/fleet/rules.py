@@ -36,6 +36,7 @@ class Rules(NamedTuple):
     keeps_slot: 1 when a terminal that waits for its next attempt keeps its slot, else 0.
     partitioned: 1 when every slot has its own part of the list, else 0.
     after_contact: 1 when an attempt that failed after the terminal had answered is repeated, too, else 0.
+    terminals_call: 1 when terminals have the initiative, else 0.
     """
 
     off_key: int
@@ -65,6 +66,8 @@ class Rules(NamedTuple):
     partitioned: int
     after_contact: int
     concurrency: int
+    terminals_call: int
+    deadline_ns: int
 
 
 def rules_of(scenario: Scenario, seed: int) -> Rules:
@@ -103,6 +106,8 @@ def rules_of(scenario: Scenario, seed: int) -> Rules:
         partitioned=int(retrieval.partitioned),
         after_contact=int(retrieval.retry.after == "any"),
         concurrency=retrieval.concurrency,
+        terminals_call=int(retrieval.initiative == "terminal"),
+        deadline_ns=retrieval.deadline_ns,
     )
 
 
@@ -116,8 +121,10 @@ def by_frame(scenario: Scenario) -> bool:
     """Whether a TCP exchange has to be played frame by frame.
 
     It has where frames are lost, and where a terminal that fell silent may be back, and reset its connections, before
-    it is given up.
+    it is given up.  Calls of terminals have not: `calls` follows a silent one's reset, and knows no loss.
     """
+    if scenario.retrieval.initiative == "terminal":
+        return False
     line, power = scenario.lines.terminals, scenario.power
     is_back_early = power.when_off == "silent" and power.off.min_ns < scenario.retrieval.answer_timeout_ns
     return scenario.retrieval.transport == "tcp" and (line.down.loss > 0 or line.up.loss > 0 or is_back_early)

@@ -19,11 +19,22 @@ REFUSED = int(Reason.REFUSED)
 SILENT = int(Reason.SILENT)
 RESET = int(Reason.RESET)
 TIMEOUT = int(Reason.TIMEOUT)
+PENDING = int(Outcome.PENDING)
 RETRIEVED = int(Outcome.RETRIEVED)
 FAILED = int(Outcome.FAILED)
 
 Counts = npt.NDArray[Any]
 Table = npt.NDArray[Any]
+
+
+@compiled
+def enter(row: Any, ended_ns: int, outcome: int, reason: int, attempts: int, exchange_ns: int) -> None:
+    """Fill a terminal's row in; as long as its list is played, retrieved_at_ns is when its ISP server was done."""
+    row.retrieved_at_ns = ended_ns
+    row.exchange_ns = exchange_ns
+    row.attempts = attempts
+    row.outcome = outcome
+    row.reason = reason
 
 
 @compiled

@@ -183,6 +183,21 @@ static void answer_refusal(void)
     say_bytes(frame, wire_refusal(frame, number_at(1)));
 }
 
+static void answer_call(void)
+{
+    say_bytes(frame, wire_call(frame, number_at(1), number_at(2)));
+}
+
+static void answer_receipt(void)
+{
+    struct nonces nonces;
+    struct proving proving = {bytes_at(2).data, 0, &nonces};
+    uint8_t proof[TAG_BYTES];
+    memcpy(nonces.isp, bytes_at(3).data, NONCE_BYTES);
+    memcpy(nonces.terminal, bytes_at(4).data, NONCE_BYTES);
+    say_bytes(proof, scheme_at(1)->prove_receipt(&proving, proof));
+}
+
 static void answer_challenge(void)
 {
     say_bytes(frame, wire_challenge(frame, bytes_at(1).data, bytes_at(2)));
@@ -243,7 +258,7 @@ static void answer_begin(void)
 static void say_doing(struct doing doing)
 {
     say_bytes(frame, doing.frame_bytes);
-    printf("%d ", doing.is_served);
+    printf("%d %d ", doing.is_served, doing.is_delivered);
     say_reason(doing.refused);
     printf("%d", session.state);
 }
@@ -259,6 +274,18 @@ static void answer_receive(void)
 static void answer_broken(void)
 {
     say_doing(session_broken(&session, number_at(1), frame));
+}
+
+static void say_home(const struct home *home)
+{
+    char address[INET6_ADDRSTRLEN];
+    if (!home->is_called) {
+        printf("-");
+        return;
+    }
+    printf("%s %d %" PRIu64 " ", address_text(&home->address, address), home->port, home->list_size);
+    printf("%" PRId64 " %" PRId64 " ", home->connect_timeout_ns, home->answer_timeout_ns);
+    printf("%" PRId64 " %" PRIu32, home->interval_ns, home->max_attempts);
 }
 
 static void answer_config(void)
@@ -279,7 +306,8 @@ static void answer_config(void)
     printf("%s %s ", config.transport == TRANSPORT_TCP ? "tcp" : "udp", config.fleet.scheme->name);
     printf("%" PRIu32 " %" PRId64 " ", config.fleet.information_bytes, power->on_ns);
     printf("%" PRId64 " %" PRId64 " %d ", power->off_min_ns, power->off_max_ns, power->redraw);
-    printf("%d %d %" PRId64, power->phase, config.is_silent_when_off, config.peer_timeout_ns);
+    printf("%d %d %" PRId64 " ", power->phase, config.is_silent_when_off, config.peer_timeout_ns);
+    say_home(&config.home);
 }
 
 static void answer_lateness(void)
@@ -329,6 +357,7 @@ static const struct question {
     {"information", answer_information}, {"datagram", answer_datagram},   {"stream", answer_stream},
     {"refusal", answer_refusal},     {"challenge", answer_challenge}, {"sealed", answer_sealed},
     {"exchange", answer_exchange},   {"device", answer_device},       {"begin", answer_begin},
+    {"call", answer_call},           {"receipt", answer_receipt},
     {"receive", answer_receive},     {"broken", answer_broken},       {"config", answer_config},
     {"lateness", answer_lateness},   {"timers", answer_timers},
 };

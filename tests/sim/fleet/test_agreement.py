@@ -107,9 +107,41 @@ def test_terminals_that_queue_again_have_the_same_story_where_slots_are_plenty(p
     assert_agree(plan)
 
 
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_terminals_that_call_have_the_same_story(data: st.DataObject) -> None:
+    """Slots may be scarce, on times shorter than a call, and off times than a time-out."""
+    least_off_ns = data.draw(st.integers(S // 10, 40 * S))
+    calls = {
+        "retrieval.initiative": "terminal",
+        "retrieval.partitioned": False,
+        "retrieval.retry.after": "any",
+        "retrieval.concurrency": data.draw(st.integers(1, 3) | st.integers(1, FEW)),
+        "power.on": data.draw(odd(S // 20, S) | odd(S // 10, 20 * S)),
+        "power.off.min": f"{least_off_ns} ns",
+        "power.off.max": f"{least_off_ns + data.draw(st.integers(S // 10, 30 * S))} ns",
+        "retrieval.deadline": data.draw(odd(20 * S, 300 * S)),
+    }
+    assert_agree(data.draw(fleets(**calls)))
+
+
+@pytest.mark.parametrize("calls", [[], ["retrieval.initiative=terminal"]], ids=["asked", "calling"])
 @pytest.mark.parametrize("name", ["thesis-qemu", "thesis-uml"])
-def test_the_thesis_experiments(name: str) -> None:
-    assert_agree(load_scenario(name))
+def test_the_thesis_experiments(name: str, calls: list[str]) -> None:
+    assert_agree(load_scenario(name, calls))
+
+
+def test_terminals_that_call_at_the_same_moment_agree_in_sum() -> None:
+    """Who of them comes first is the lines' affair."""
+    same = {"power.off.min": "30 s", "power.off.max": "30 s", "power.phase": "off", "power.on": "5 s"}
+    calls = {"retrieval.initiative": "terminal", "fleet.terminals": 300, "retrieval.concurrency": 3}
+    plan = scenario({**same, **calls})
+    slow, fast = simulate(plan), simulate_fleet(plan)
+    assert fast.extra["attempts_by_reason"] == slow.extra["attempts_by_reason"]
+    for name in ("attempts", "outcome", "reason"):
+        np.testing.assert_array_equal(np.sort(fast.terminals[name]), np.sort(slow.terminals[name]))
+    times = [np.sort(record.terminals["retrieved_at_ns"]) for record in (fast, slow)]
+    np.testing.assert_allclose(*times, rtol=0, atol=APART_NS)
 
 
 @pytest.mark.parametrize("concurrency", [20, 100])
