@@ -17,7 +17,10 @@ from hostemu.base.errors import HostemuError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 
-VERBS = ("demo", "doctor", "plan", "run", "simulate", "size", "validate", "compare", "calibrate", "kernel", "tables")
+VERBS = (
+    *("demo", "doctor", "plan", "run", "simulate", "size", "validate", "compare"),
+    *("calibrate", "models", "kernel", "tables"),
+)
 """Each is a module of this package, with a function of its name, or with an `app` of several commands."""
 
 

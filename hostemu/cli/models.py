@@ -1,4 +1,4 @@
-"""The options by which verbs are told what actions cost."""
+"""`hostemu models`: what a model file says, where it holds, and what it predicts."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hostemu.fitting import load_costs_or_models, remarks
-from hostemu.measure.costs import NO_COSTS, Costs
-from hostemu.measure.host import host_facts
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="FILE",
-        help="What actions cost in CPU time: costs.toml or models.toml made by `hostemu calibrate`, or "
-        "thesis-2008-models; without it computation costs no time.",
-    ),
-]
-ModelBackendOption = Annotated[
-    str, typer.Option("--backend", help="The guests whose costs are taken from a file with models of several.")
-]
-DEFAULT_BACKEND = "netns"
+from hostemu.base.errors import InputError
+from hostemu.base.units import parse_size_bytes
+from hostemu.cli.output import JsonOption, results_console, write_json
+from hostemu.fitting import find_models, load_models
+from hostemu.report.models import as_table, described
 
 
-def costs_from(model: str | None, backend: str) -> Costs:
-    """The costs that the user asks for; what there is to know of them is told on standard error."""
-    if model is None:
-        return NO_COSTS
-    facts = host_facts()
-    costs = load_costs_or_models(model, backend, facts)
-    for text in remarks(costs, facts):
-        Console(stderr=True).print(f"{model}: {text}", highlight=False, markup=False, soft_wrap=True)
-    return costs
+def models(
+    file: Annotated[str, typer.Argument(help="A model file, such as models.toml, or thesis-2008-models.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="VARIABLE=VALUE", help="Predict there: clients=64, configured_bytes=48MiB; repeatable."),
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="Only models of such guests.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Show the models in a file: form, coefficients, range and error; and what they predict at some point."""
+    found = load_models(find_models(file))
+    rows = described(found, dict(map(_point, at or ())), backend)
+    write_json(json, {"source": found.source, "models": rows, "missing": dict(found.missing)})
+    console = results_console(json)
+    console.print(as_table(found.source, rows))
+    for name, reason in found.missing.items():
+        Console(stderr=True).print(f"no model {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _point(text: str) -> tuple[str, float]:
+    """A variable and its value; those in bytes take a unit."""
+    name, equals, value = (part.strip() for part in text.partition("="))
+    try:
+        if not equals:
+            raise ValueError
+        return name, float(parse_size_bytes(value)) if name.endswith("_bytes") else float(value)
+    except ValueError:
+        raise InputError("--at names no point", expected="VARIABLE=VALUE, such as clients=64", found=text) from None

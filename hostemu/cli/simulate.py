@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hostemu.base.errors import InputError
-from hostemu.cli.models import DEFAULT_BACKEND, ModelBackendOption, ModelOption, costs_from
+from hostemu.cli.costing import DEFAULT_BACKEND, ModelBackendOption, ModelOption, costs_from
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,

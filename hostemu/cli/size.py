@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hostemu.base.errors import InputError
 from hostemu.base.units import parse_duration_ns
-from hostemu.cli.models import DEFAULT_BACKEND, ModelOption, costs_from
+from hostemu.cli.costing import DEFAULT_BACKEND, ModelOption, costs_from
 from hostemu.cli.output import (
     JsonOption,
     ScenarioArgument,

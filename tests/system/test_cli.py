@@ -258,6 +258,15 @@ def test_a_validation_plays_fits_and_predicts(tmp_path: Path) -> None:
     assert hostemu("validate", "smoke", "--fit", "none", "--predict", "3", cwd=tmp_path).returncode == 2
 
 
+def test_models_tells_what_a_file_predicts(tmp_path: Path) -> None:
+    done = hostemu("models", "thesis-2008-models", "--at", "budget_bytes=4GiB", "--backend", "uml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "70.0" in done.stdout  # 35 in 2 GB
+    assert "extrapolated" in done.stdout.replace("\n", "")
+    for wrong in ("colour=3", "budget_bytes=much", "4GiB"):
+        assert hostemu("models", "thesis-2008-models", "--at", wrong, cwd=tmp_path).returncode == 2
+
+
 def test_validate_predicts_what_the_thesis_published(tmp_path: Path) -> None:
     always_on = ["--set", "power.phase=on", "--set", "power.on=900 s"]  # quick, and far from what was published
     done = hostemu(
