@@ -114,6 +114,7 @@ def test_terminals_that_call_have_the_same_story(data: st.DataObject) -> None:
     least_off_ns = data.draw(st.integers(S // 10, 40 * S))
     calls = {
         "retrieval.initiative": "terminal",
+        "retrieval.transport": "tcp",
         "retrieval.partitioned": False,
         "retrieval.retry.after": "any",
         "retrieval.concurrency": data.draw(st.integers(1, 3) | st.integers(1, FEW)),
