@@ -57,7 +57,7 @@ def fleet_settings(draw: st.DrawFn, **fixed: Any) -> dict[str, Any]:
         "retrieval.retry.after": draw(st.sampled_from(["any", "no-contact"])),
         "retrieval.partitioned": draw(st.booleans()),
         "lines.center.delay": draw(odd(0, S // 10)),
-        "lines.isp.delay": draw(odd(0, S // 20)),
+        "lines.isp.delay": draw(odd(0, S // 50)),
         "lines.terminals.up.delay": draw(odd(0, S // 10)),
         "lines.terminals.down.delay": draw(odd(0, S // 10)),
     }
