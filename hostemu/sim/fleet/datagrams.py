@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hostemu.lines.compiling import compiled
 from hostemu.protocol.reasons import Reason
-from hostemu.sim.fleet.losses import DOWN, UP, Attempt, is_lost
+from hostemu.sim.fleet.losses import DOWN, MESSAGE, UP, Attempt, is_lost
 from hostemu.sim.fleet.power import Cycle, cycle_at
 from hostemu.sim.fleet.rules import Rules
 
@@ -34,7 +34,7 @@ def datagram_attempt(rules: Rules, this: Attempt, cycle: Cycle) -> tuple[int, in
     while send_ns < expires_ns:
         answer, reason = NOTHING, NONE
         arrives_ns = send_ns + rules.out_ns
-        if not is_lost(rules, this, DOWN, sent):
+        if not is_lost(rules, this, DOWN, MESSAGE, sent):
             cycle = cycle_at(rules, cycle, arrives_ns)
             if arrives_ns < cycle.begin_ns + cycle.off_ns:
                 answer, reason = (REFUSAL, REFUSED) if rules.refuses else (NOTHING, NONE)
@@ -46,14 +46,13 @@ def datagram_attempt(rules: Rules, this: Attempt, cycle: Cycle) -> tuple[int, in
         sent += 1
         back_ns = arrives_ns + rules.back_ns
         if answer != NOTHING:
-            if not is_lost(rules, this, UP, came_back) and back_ns < expires_ns:
+            came_back += 1
+            if not is_lost(rules, this, UP, MESSAGE, came_back - 1) and back_ns < expires_ns:
                 if answer == REFUSAL or is_heard:
                     return back_ns, reason, cycle
                 is_heard = True
                 send_ns, pause_ns, expires_ns = back_ns, rules.repeat_ns, back_ns + rules.answer_timeout_ns
-                came_back += 1
                 continue
-            came_back += 1
         send_ns += pause_ns
         pause_ns *= 2
     return expires_ns, TIMEOUT if is_heard else SILENT, cycle

@@ -70,7 +70,7 @@ FRAME = np.dtype([(name, np.int64) for name in ("due_ns", "flags", "sequence", "
 class Talk(NamedTuple):
     """What goes on in an attempt.  ends: END by end.
 
-    frames, heads, tails: a ring of frames on their way, by sender.  sent: how many frames there were, by sender.
+    frames, heads, tails: a ring of frames on their way, by sender.  sent: number of frames, by sender and kind.
     """
 
     rules: Rules
@@ -86,16 +86,16 @@ class Talk(NamedTuple):
 def new_talk(rules: Rules, attempt: Attempt) -> Talk:
     """An attempt of which nothing has been sent yet."""
     frames, ends = np.zeros((2, IN_FLIGHT), FRAME), np.zeros(2, END)
-    marks = np.zeros((3, 2), np.int64)
-    return Talk(rules, attempt, ends, frames, marks[0], marks[1], marks[2])
+    heads, tails, sent = np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros((2, 2), np.int64)
+    return Talk(rules, attempt, ends, frames, heads, tails, sent)
 
 
 @compiled
 def send(talk: Talk, end: int, now_ns: int, flags: int, sequence: int, messages: int) -> None:
     """Send a frame, which may be lost."""
-    number = talk.sent[end]
-    talk.sent[end] += 1
-    if is_lost(talk.rules, talk.attempt, end, number):
+    number = talk.sent[end, messages]
+    talk.sent[end, messages] += 1
+    if is_lost(talk.rules, talk.attempt, end, messages, number):
         return
     frame = talk.frames[end, talk.tails[end] % IN_FLIGHT]
     talk.tails[end] += 1

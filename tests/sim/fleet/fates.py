@@ -10,9 +10,10 @@ import pytest
 from hostemu.records import RunRecord
 from hostemu.scenario import Scenario
 from hostemu.sim import simulate
-from hostemu.sim.fleet.losses import DOWN, UP, Attempt, is_lost
+from hostemu.sim.fleet.losses import BARE, DOWN, MESSAGE, UP, Attempt, is_lost
 from hostemu.sim.fleet.rules import rules_of
 from hostemu.sim.network import Host, Network
+from hostemu.sim.packets import Segment
 
 
 class Fates:
@@ -26,7 +27,7 @@ class Fates:
         self._rules = rules_of(plan, plan.seed)
         self._attempts: dict[int, Attempt] = {}
         self._begun: Counter[int] = Counter()
-        self._frames: Counter[tuple[int, int]] = Counter()
+        self._frames: Counter[tuple[int, int, int]] = Counter()
 
     def loses(self, source: Host, body: Any) -> bool:
         """Whether this frame is lost; the first one to a terminal with a new flow begins an attempt."""
@@ -37,9 +38,10 @@ class Fates:
         if body.flow not in self._attempts:
             return False
         direction = DOWN if source.line == "isp" else UP
-        frame = self._frames[body.flow, direction]
-        self._frames[body.flow, direction] += 1
-        is_gone = bool(is_lost(self._rules, self._attempts[body.flow], direction, frame))
+        kind = MESSAGE if not isinstance(body, Segment) or body.data else BARE
+        frame = self._frames[body.flow, direction, kind]
+        self._frames[body.flow, direction, kind] += 1
+        is_gone = bool(is_lost(self._rules, self._attempts[body.flow], direction, kind, frame))
         self.lost += is_gone
         return is_gone
 

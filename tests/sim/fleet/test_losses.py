@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -14,21 +15,44 @@ from hostemu.sim import simulate, simulate_fleet
 from hostemu.sim.fleet import obstacles
 from tests.sim.builders import scenario
 from tests.sim.fleet.fates import simulate_with_fates
-from tests.sim.fleet.test_agreement import assert_same, fleet_settings, odd
+from tests.sim.fleet.test_agreement import assert_same, fleet_settings
 
-S = 10**9
+MS = 10**6
+DURATIONS = (
+    ("power.on", 100, 20_000, 311_007),
+    ("retrieval.connect_timeout", 500, 8000, 503_111),
+    ("retrieval.answer_timeout", 1000, 9000, 701_393),
+    ("retrieval.retry.interval", 0, 5000, 59_999),
+    ("lines.isp.delay", 0, 20, 13_791),
+    ("lines.terminals.up.delay", 0, 100, 21_137),
+    ("lines.terminals.down.delay", 0, 100, 9_773),
+)
+"""From and to how many ms, and how many ns more: what differs by nanoseconds between engines must not come first."""
+
 LOSSES = st.sampled_from([0.0, 0.05, 0.3, 0.7])
-SOMETIMES_BACK_SOON = {"power.off.min": "1 s", "power.off.max": "30 s"}
 
 
-@given(fleet_settings(**{"retrieval.deadline": "100000 s"}), LOSSES, LOSSES, st.booleans(), odd(S, 9 * S))
-@settings(max_examples=60)
-def test_the_same_losses_make_the_same_story(
-    changes: dict[str, Any], down: float, up: float, is_back_soon: bool, answer_timeout: str
-) -> None:
-    changes |= {"retrieval.answer_timeout": answer_timeout}
-    if is_back_soon:
-        changes |= SOMETIMES_BACK_SOON
+@st.composite
+def lossy_settings(draw: st.DrawFn) -> dict[str, Any]:
+    """Small fleets with time for every attempt; terminals may be off for less than an answer is waited for."""
+    terminals = draw(st.integers(1, 30))
+    off_ms = sorted((draw(st.integers(1000, 30_000)), draw(st.integers(1000, 30_000))))
+    fixed = {
+        "fleet.terminals": terminals,
+        "fleet.terminals_per_guest": terminals,
+        "retrieval.deadline": "100000 s",
+        "retrieval.retry.max_attempts": draw(st.integers(1, 20)),
+        "power.off.min": f"{off_ms[0]}401231 ns",
+        "power.off.max": f"{off_ms[1]}401231 ns",
+    }
+    for key, low_ms, high_ms, rest_ns in DURATIONS:
+        fixed[key] = f"{draw(st.integers(low_ms, high_ms)) * MS + rest_ns} ns"
+    return draw(fleet_settings(**fixed))
+
+
+@given(lossy_settings(), LOSSES, LOSSES)
+@settings(max_examples=50, derandomize=True)
+def test_the_same_losses_make_the_same_story(changes: dict[str, Any], down: float, up: float) -> None:
     free = scenario(changes)
     plan = scenario(changes | {"lines.terminals.down.loss": down, "lines.terminals.up.loss": up})
     assert obstacles(plan, NO_COSTS) == []
@@ -54,5 +78,5 @@ def test_losses_of_its_own_come_to_the_same_in_the_mean(transport: str) -> None:
         slow.terminals["retrieved_at_ns"].mean(), rel=0.05
     )
     for reason in ("refused", "silent"):
-        counts = [record.extra["attempts_by_reason"][reason] for record in (fast, slow)]
-        assert counts[0] == pytest.approx(counts[1], rel=0.1)
+        one, other = (record.extra["attempts_by_reason"][reason] for record in (fast, slow))
+        assert abs(one - other) <= 4 * math.sqrt(one + other)  # four standard deviations of counts of rare events
