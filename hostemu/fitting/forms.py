@@ -52,6 +52,14 @@ def _linear(x: Values, floor: float, slope: float) -> Values:
     return floor + slope * np.asarray(x, float)
 
 
+def _power(x: Values, each: float, elasticity: float) -> Values:
+    return each * np.asarray(x, float) ** elasticity
+
+
+def _guess_power(x: Values, y: Values) -> tuple[float, float]:
+    return float(np.median(y / x)), 1.0
+
+
 def _knee(x: Values, floor: float, slope: float, knee: float) -> Values:
     return floor + slope * np.minimum(x, knee)
 
@@ -132,6 +140,19 @@ FORMS: dict[str, Form] = {
             (Coefficient("floor", 0, "without any x"), Coefficient("slope", -1, "per unit of x")),
             _linear,
             _line_through,
+        ),
+        Form(
+            "power",
+            "y = each · x^elasticity",
+            "",
+            (
+                Coefficient("each", -1, "of the first x"),
+                Coefficient(
+                    "elasticity", 0, "by what share y grows as x does; below 1, much at a time is cheaper", 0
+                ),
+            ),
+            _power,
+            _guess_power,
         ),
         Form(
             "knee",

@@ -36,6 +36,8 @@ class Size:
             "terminals": self.terminals,
             "terminals_per_program": self.terminals / self.programs,
             "attempts": self.attempts,
+            "attempts_per_s": self.attempts / self.run_s,
+            "attempts_per_s_of_program": self.attempts / self.run_s / self.programs,
         }
         return float(values[name])
 
@@ -54,13 +56,14 @@ def share_of_list(scenario: Scenario) -> float:
 class Part:
     """One part of what a run uses.  kind: of what, with its unit.  over: what it grows with; see Size.over.
 
-    Over terminals_per_program it is what one ISP server program takes.  The kernel's memory is with the runner's: a
+    Over …_program it is what one ISP server program takes.  The kernel's memory is with the runner's: a
     difference of what the machine had before, it is small and noisy, and no good to be fitted by itself.
     """
 
     kind: str
     part: str
     over: str
+    form: str = "linear"
 
     @property
     def quantity(self) -> str:
@@ -69,19 +72,20 @@ class Part:
 
     def times(self, size: Size) -> float:
         """How many times the modelled value a run takes: of each program, in each second of standing."""
-        programs = size.programs if self.over == "terminals_per_program" else 1
-        return programs * (size.run_s if self.kind in PER_SECOND else 1.0)
+        return self._programs(size) * (size.run_s if self.kind in PER_SECOND else 1.0)
+
+    def _programs(self, size: Size) -> int:
+        return size.programs if self.over.endswith("program") else 1
 
     def measured(self, used: Used, size: Size) -> float:
         """What a run took of it, as the model has it."""
-        programs = size.programs if self.over == "terminals_per_program" else 1
-        return max(self._taken(used, size) / programs, LEAST)
+        return max(self._taken(used, size) / self._programs(size), LEAST)
 
     def _taken(self, used: Used, size: Size) -> float:
-        if self.kind == WORK:
-            standing = used["standing_cpu"].get(self.part, 0.0) * size.run_s
-            watching = used["watch_cpu"].get(self.part, 0.0) * size.run_s
-            return float(used["cpu"][self.part] - used["cpu_start"][self.part] - standing - watching)
+        if self.kind in (WORK, BUSY):
+            anyway = used["standing_cpu"].get(self.part, 0.0) + used["watch_cpu"].get(self.part, 0.0)
+            work_s = float(used["cpu"][self.part] - used["cpu_start"][self.part] - anyway * size.run_s)
+            return work_s if self.kind == WORK else work_s / size.run_s
         table = used[TABLES[self.kind]]
         if self.part == RUN:
             return float(table)
@@ -91,7 +95,10 @@ class Part:
 
 MEMORY, START_CPU, STANDING, WORK = "memory_bytes", "start_cpu_s", "standing_cpu_share", "work_cpu_s"
 WATCH, START, DISK = "watch_cpu_share", "start_s", "disk_bytes"
-PER_SECOND = (STANDING, WATCH)
+BUSY = "work_cpu_share"
+"""Work, per second, where it depends on how much there is of it at a time."""
+
+PER_SECOND = (STANDING, WATCH, BUSY)
 RUN = "run"
 """The part of what is not parted."""
 
@@ -118,14 +125,17 @@ PARTS = (
     Part(STANDING, ISP, "terminals_per_program"),
     Part(STANDING, GUESTS, "guests"),
     Part(WATCH, RUNNER, "terminals"),
-    Part(WORK, RUNNER, "attempts"),
+    Part(BUSY, RUNNER, "attempts_per_s", "power"),
     Part(WORK, CENTER, "terminals"),
-    Part(WORK, ISP, "attempts"),
+    Part(BUSY, ISP, "attempts_per_s_of_program", "power"),
     Part(WORK, GUESTS, "attempts"),
     Part(START, RUN, "guests"),
     Part(DISK, RUN, "terminals"),
 )
-"""CPU time is what starting took, what standing and watching take per second, and what the work took beyond that."""
+"""CPU time is what starting took, what standing and watching take per second, and what the work took beyond that.
+
+Emulator and ISP server programs wake up for a frame and take all that have come: the more, the less each costs.
+"""
 
 
 def fit_parts(backend: str, runs: Sequence[tuple[Size, Used]]) -> dict[str, Model]:
@@ -139,4 +149,4 @@ def _models(backend: str, runs: Sequence[tuple[Size, Used]]) -> Iterator[tuple[s
     for part in PARTS:
         x = [size.over(part.over) for size, _ in runs]
         y = [part.measured(used, size) for size, used in runs]
-        yield part.quantity, Model(part.quantity, part.over, backend, fit("linear", x, y))
+        yield part.quantity, Model(part.quantity, part.over, backend, fit(part.form, x, y))

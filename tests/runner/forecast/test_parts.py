@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hostemu.base.errors import InputError, RunError
 from hostemu.fitting.models import Models
-from hostemu.runner.forecast.parts import MEMORY, PARTS, STANDING, START_CPU, WORK, Size, fit_parts
+from hostemu.runner.forecast.parts import BUSY, MEMORY, PARTS, STANDING, START_CPU, WORK, Size, fit_parts
 from hostemu.runner.forecast.predict import Amount, parts_of
 
 NAMES = ("runner", "center", "isp", "guests")
@@ -50,7 +50,9 @@ def total(found: dict[str, Amount], kind: str) -> float:
 def test_a_linear_world_is_forecast_exactly(fixed: float, each: float, guests: int) -> None:
     large = size(guests)
     found, truth = dict(parts_of(large, models(fixed, each), "netns")), used(large, fixed, each)
-    assert total(found, WORK) == pytest.approx(3e-4 * large.attempts + 1e-3 * large.terminals, rel=0.01)
+    assert total(found, WORK) + total(found, BUSY) == pytest.approx(
+        3e-4 * large.attempts + 1e-3 * large.terminals, rel=0.01
+    )
     assert total(found, STANDING) == pytest.approx(4 * 0.01 * 8.0, rel=0.01)
     assert total(found, START_CPU) == pytest.approx(sum(truth["cpu_start"].values()), rel=0.01)
     assert total(found, MEMORY) == pytest.approx(sum(truth["memory"].values()), rel=0.01)
