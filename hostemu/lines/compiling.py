@@ -50,11 +50,14 @@ def _code_folder(package: Path) -> str:
     """Where machine code of a package is kept; "" where nothing can be.
 
     Another folder for other sources: numba looks at a function's own file only, not at those of what it calls.
+    The user may choose where, by NUMBA_CACHE_DIR.
     """
     files = [*sorted(package.glob("*.py")), *sorted(Path(__file__).parent.glob("*.py")), Path(streams.__file__)]
-    digest = hashlib.blake2b(b"\0".join(path.read_bytes() for path in files), digest_size=8)
+    digest = hashlib.blake2b(b"\0".join(path.read_bytes() for path in files), digest_size=8).hexdigest()
+    if numba.config.CACHE_DIR:
+        return str(Path(numba.config.CACHE_DIR) / digest)
     try:
-        return str(cache_dir("compiled", digest.hexdigest()))
+        return str(cache_dir("compiled", digest))
     except HostError:
         return ""
 
