@@ -6,12 +6,15 @@ its own the command sees such a folder replaced by an open one that holds just w
 
 from __future__ import annotations
 
+import atexit
 import shlex
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,15 @@ def _caged(argv: Sequence[str], home: Path, stage: Path) -> Iterator[str]:
     yield f"exec chroot {root} sh -c {shlex.quote(f'cd {shlex.quote(str(home))} && exec {shlex.join(argv)}')}"
 
 
+@cache
+def _machine_code() -> Path:
+    """A folder of this user's that all these commands share: each would compile the emulator for half a minute."""
+    folder = Path(tempfile.mkdtemp(prefix="hostemu-machine-code-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.chown(folder, UID, UID)
+    return folder
+
+
 def run(
     argv: Sequence[str], *, home: Path, stage: Path, tun: bool | None = None, caged: bool = False, **options: Any
 ) -> subprocess.CompletedProcess[str]:
@@ -79,7 +91,7 @@ def run(
     environment = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(home),
-        "NUMBA_CACHE_DIR": str(home / "numba"),
+        "NUMBA_CACHE_DIR": str(_machine_code()),
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
