@@ -16,6 +16,7 @@ X = np.array([1.0, 2, 5, 10, 20, 50, 100, 200])
 COEFFICIENTS = {
     "constant": (3.0e6,),
     "linear": (4.0e6, 2.5e4),
+    "power": (8.0e-4, 0.81),
     "knee": (8.0e6, 1.5e5, 64.0),
     "quotient": (7.0e6,),
     "room": (0.5, 2.0),
