@@ -48,6 +48,7 @@ def validate(
     ] = False,
     backend: Annotated[str, typer.Option(help="What the real runs are played on.")] = "netns",
     seeds: Annotated[int, typer.Option(min=1, help="Real runs of each number of terminals.")] = 3,
+    tries: Annotated[int, typer.Option(min=1, help="How often a real run is played at most, until it is valid.")] = 3,
     predictions: Annotated[int, typer.Option(min=1, help="Simulated runs of each number of terminals.")] = 10,
     settings: SetOption = None,
     seed: SeedOption = None,
@@ -83,7 +84,7 @@ def validate(
     check_plan(plan)
     folder = output or FOLDER / base.name
     with progress_bar(f"{base.name}: real runs on {backend}, into {folder}") as progress:
-        trials = run_trials(plan, folder, RunDisplay(progress), resume=resume)
+        trials = run_trials(plan, folder, RunDisplay(progress), resume=resume, tries=tries)
     with progress_bar(f"{base.name}: predictions") as progress:
         display = RunDisplay(progress)
         held_out = _predicted(plan, trials, dict.fromkeys(plan.predicted, plan.fitted), display)

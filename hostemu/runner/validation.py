@@ -103,9 +103,10 @@ def check_plan(plan: Plan) -> None:
         )
 
 
-def run_trials(plan: Plan, folder: Path, on_event: OnEvent, *, resume: bool) -> list[Trial]:
-    """Play every real run that the folder's file does not have; returns all of the plan's.
+def run_trials(plan: Plan, folder: Path, on_event: OnEvent, *, resume: bool, tries: int = 1) -> list[Trial]:
+    """Play every real run of which the folder's file has no valid one; returns all of the plan's.
 
+    tries: how often each of them is played at most, until it is valid; the last one counts.
     InputError for a validation that is there already (without `resume`) or is another one.
     """
     check_plan(plan)
@@ -113,9 +114,11 @@ def run_trials(plan: Plan, folder: Path, on_event: OnEvent, *, resume: bool) -> 
         done = content.runs
         trials = plan.trials()
         for number, (terminals, seed) in enumerate(trials):
-            note = f"{terminals} terminals, seed {seed}"
-            on_event({"phase": "validation", "done": number, "total": len(trials), "note": note})
-            if (terminals, seed) not in done:
+            for again in range(tries):
+                if (terminals, seed) in done and done[terminals, seed].is_valid:
+                    break
+                note = f"{terminals} terminals, seed {seed}{f', try {again + 1}' if again else ''}"
+                on_event({"phase": "validation", "done": number, "total": len(trials), "note": note})
                 trial = _play(plan, terminals, seed, folder)
                 file.append({"entry": "run", **trial.__dict__})
                 done[terminals, seed] = trial

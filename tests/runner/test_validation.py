@@ -90,6 +90,26 @@ def test_every_run_is_played_once_whatever_ends_the_validation(tmp_path: Path, p
     assert played[7:] == [(10, 3), (20, 3), (40, 3)]
 
 
+def test_runs_that_are_invalid_are_played_again_and_only_they(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdicts: dict[int, list[Any]] = {10: ["valid"], 20: [["late"], ["late"], "valid"], 40: [["stolen"]] * 5}
+    tried: list[int] = []
+
+    def play(_plan: Plan, terminals: int, seed: int, _folder: Path) -> Trial:
+        tried.append(terminals)
+        return trial(terminals, seed, verdicts[terminals].pop(0), refusals=1.0, exchanges=1.0)
+
+    monkeypatch.setattr(validation, "_play", play)
+    once = plan(seeds=1)
+    first = run_trials(once, tmp_path, lambda _event: None, resume=False, tries=2)
+    assert tried == [10, 20, 20, 40, 40]
+    assert [found.is_valid for found in first] == [True, False, False]
+    again = run_trials(once, tmp_path, lambda _event: None, resume=True, tries=2)
+    assert tried[5:] == [20, 40, 40]
+    assert [found.is_valid for found in again] == [True, True, False]
+
+
 @pytest.mark.usefixtures("played")
 def test_another_validation_does_not_go_on(tmp_path: Path) -> None:
     run_trials(plan(), tmp_path, lambda _event: None, resume=False)
