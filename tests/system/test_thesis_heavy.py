@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hostemu.lab import lab_possible
-from tests.system.test_cli import hostemu
+from tests.disturbed import undisturbed
+from tests.system.test_cli import hostemu, reasons_of
 
 LAB, LAB_REASON, _ = lab_possible()
 pytestmark = [
     pytest.mark.heavy,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not LAB, reason=f"no lab on this machine: {LAB_REASON}"),
 ]
 
@@ -27,16 +29,18 @@ def relative(twin: float, real: float) -> float:
     return abs(twin / real - 1)
 
 
+def played(folder: Path) -> dict[str, Any]:
+    """The summary of a real run."""
+    done = hostemu("run", "thesis-qemu", "--json", "-", cwd=folder, limit_s=600)
+    assert done.returncode in (0, 1), done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def test_the_twin_predicts_the_measured_time(tmp_path: Path) -> None:
-    calibrated = hostemu("calibrate", "costs", "--set", "costs.repeats=1", cwd=tmp_path)
-    if "is invalid" in calibrated.stderr:
-        pytest.skip(f"this machine disturbed the calibration: {calibrated.stderr.strip().splitlines()[-1]}")
-    assert calibrated.returncode == 0, calibrated.stderr
-    done = hostemu("run", "thesis-qemu", "--json", "real.json", cwd=tmp_path, limit_s=600)
-    real = json.loads((tmp_path / "real.json").read_text())
-    if real["verdict"] != "valid":
-        pytest.skip(f"this machine disturbed the run: {'; '.join(real['verdict'])}")
-    assert done.returncode == 0, done.stderr
+    calibrated = hostemu("calibrate", "costs", "--set", "costs.repeats=1", cwd=tmp_path, limit_s=600)
+    assert calibrated.returncode == 0, calibrated.stderr  # it tries again itself
+    real = undisturbed(lambda: played(tmp_path), reasons_of)
     simulated = hostemu("simulate", "thesis-qemu", "--model", "costs.toml", "--json", "-", cwd=tmp_path)
     twin = json.loads(simulated.stdout)
     print(f"measured {real['makespan_s']:.1f} s, simulated {twin['makespan_s']:.1f} s")
