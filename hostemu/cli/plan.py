@@ -54,9 +54,10 @@ def plan(
     time_scale: ScaleOption = 1.0,
     output: OutputOption = Path("runs"),
     model: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="Costs of `hostemu calibrate costs`, or models that a plan has made; more than once for both."
+            metavar="FILE",
+            help="What actions cost, as for `hostemu simulate`, or models that a plan has made; repeatable.",
         ),
     ] = None,
     measure: MeasureOption = None,
@@ -68,11 +69,12 @@ def plan(
 ) -> None:
     """Say what a real run will need here: memory, CPU time, time, limits; exit code 3 when it does not fit."""
     playing = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
-    means = Means(read_given(model or []), measure, Sizes(whole_numbers("--sizes", sizes), repeats))
+    tried = Sizes(whole_numbers("--sizes", sizes), repeats)
     title = f"{playing.name}: {playing.fleet.terminals} terminals on {playing.guests} guests"
     with progress_bar(title) as progress:
         display = RunDisplay(progress)
         asked = Asked(playing, require_playable(playing, backend, kernel, display), time_scale, kernel)
+        means = Means(read_given(model or [], asked.backend), measure, tried)
         result = _result(asked, means, output, display)
     write_json(json, result)
     console = results_console(json)

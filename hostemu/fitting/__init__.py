@@ -3,7 +3,7 @@
 from hostemu.fitting.action_costs import costs_from_models
 from hostemu.fitting.campaigns import models_of
 from hostemu.fitting.choice import best_fit
-from hostemu.fitting.files import load_costs_or_models, remarks
+from hostemu.fitting.files import holds_models, load_costs_or_models, remarks
 from hostemu.fitting.fit import Estimate, Fit, Prediction, fit
 from hostemu.fitting.forms import FORMS, Form
 from hostemu.fitting.models import Model, Models, find_models, load_models, require_host, save_models
@@ -21,6 +21,7 @@ __all__ = [
     "costs_from_models",
     "find_models",
     "fit",
+    "holds_models",
     "load_costs_or_models",
     "load_models",
     "models_of",

@@ -8,7 +8,7 @@ from typing import Any
 
 from hostemu.base.errors import InputError
 from hostemu.fitting.cells import Summary, pooled
-from hostemu.fitting.models import Model, Models, constant
+from hostemu.fitting.models import Models, Named, constant
 from hostemu.measure.costs import FIGURES, OPTIONAL, Costs, Provenance
 
 MEASURED_BY = ("costs", "actions")
@@ -23,7 +23,7 @@ UNKNOWN = "not known"
 """In the extras of a cost model: figures that its models do not have, and that are taken for nothing."""
 
 
-def cost_models(summary: Summary, backend: str) -> Iterator[tuple[str, Model | str]]:
+def cost_models(summary: Summary, backend: str) -> Iterator[Named]:
     """Every action's mean CPU time on guests of a backend."""
     for figure in (*FIGURES, *OPTIONAL):
         values = [value for by in MEASURED_BY for value in pooled(summary, by, backend, f"{figure}_ns")]

@@ -6,26 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hostemu.fitting.action_costs import cost_models
+from hostemu.fitting.cells import Summary
 from hostemu.fitting.memory import memory_models
-from hostemu.fitting.models import Model, Models
+from hostemu.fitting.models import Models, Named
 from hostemu.fitting.throughput import throughput_models
-
-Summary = Mapping[str, Any]
 
 
 def models_of(summary: Summary) -> Models:
     """The models of a campaign: memory, numbers that fit into some, CPU times of actions, throughput and the rest."""
-    found = dict(_models(summary))
-    return Models(
-        f"campaign {summary['campaign']}",
-        {name: model for name, model in found.items() if isinstance(model, Model)},
-        _plain(summary["host"]),
-        summary["last_at"],
-        {name: reason for name, reason in found.items() if isinstance(reason, str)},
+    return Models.made(
+        _models(summary), f"campaign {summary['campaign']}", _plain(summary["host"]), summary["last_at"]
     )
 
 
-def _models(summary: Summary) -> Iterator[tuple[str, Model | str]]:
+def _models(summary: Summary) -> Iterator[Named]:
     """Every model by its name, or why there is none."""
     for backend in summary["backends"]:
         yield from memory_models(summary, backend)

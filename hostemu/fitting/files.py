@@ -20,14 +20,15 @@ def load_costs_or_models(name_or_path: str, backend: str, facts: Mapping[str, An
     are of none.  InputError, which names the file, for one that cannot be read or has no such costs.
     """
     path = find_models(name_or_path)
-    if not _holds_models(path):
+    if not holds_models(path):
         return load_costs(path)
     models = load_models(path)
     require_host(models, facts, path)
     return costs_from_models(models, backend)
 
 
-def _holds_models(path: Path) -> bool:
+def holds_models(path: Path) -> bool:
+    """Whether it is a model file, sound or not; a file that cannot be read is none."""
     with suppress(OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return tomllib.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,28 @@ class Prediction(Estimate):
     """What a model says of one x.  is_extrapolated: x lies outside of what the model was fitted to."""
 
     is_extrapolated: bool
+
+    def times(self, factor: float) -> Prediction:
+        """Of so many of them."""
+        return Prediction(self.low * factor, self.high * factor, self.value * factor, self.is_extrapolated)
+
+    @staticmethod
+    def total(parts: Iterable[Prediction]) -> Prediction:
+        """The sum of what is not negative; errors of parts are taken to be independent."""
+        items = list(parts)
+        value = math.fsum(item.value for item in items)
+        half = math.hypot(*(item.high - item.value for item in items))
+        return Prediction(max(0.0, value - half), value + half, value, any(item.is_extrapolated for item in items))
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain data; low and high are None where too little is known."""
+        is_known = math.isfinite(self.half_width)
+        return {
+            "value": self.value,
+            "low": self.low if is_known else None,
+            "high": self.high if is_known else None,
+            "is_extrapolated": self.is_extrapolated,
+        }
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hostemu.base.errors import InputError
 from hostemu.base.units import parse_size_bytes
 from hostemu.fitting.cells import Points, Summary, cells_of, limit_of, pooled, values_in
 from hostemu.fitting.choice import best_fit
-from hostemu.fitting.models import Model, constant
+from hostemu.fitting.models import Model, Named, constant
 
 MEMORY_FORMS = ("constant", "linear", "knee")
 """A guest takes what it has touched: always the same, more with its configured memory, or more up to some size."""
@@ -18,9 +18,6 @@ LOAD_FORMS = ("constant", "linear")
 
 ROOM_FORMS = ("quotient", "room")
 """Guests fit into a budget one beside the other; what they share may be a floor below them."""
-
-Named = tuple[str, Model | str]
-"""A name, and the model or why there is none."""
 
 
 def memory_models(summary: Summary, backend: str) -> Iterator[Named]:

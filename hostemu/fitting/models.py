@@ -26,7 +26,7 @@ terminals-uml-cycle = "…"          # a name, and why there is no such model
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -99,6 +99,10 @@ class Model:
         return self.fit.at(self.fit.least if self.over == ANY else x)
 
 
+Named = tuple[str, Model | str]
+"""A name, and the model or why there is none."""
+
+
 def constant(quantity: str, backend: str, values: Sequence[float]) -> Model:
     """A quantity that depends on nothing; InputError for values that are not positive."""
     return Model(quantity, ANY, backend, fit("constant", [1.0] * len(values), values))
@@ -116,6 +120,18 @@ class Models:
     host: Mapping[str, Fact] = field(default_factory=dict)
     measured_at: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def made(found: Iterable[Named], source: str, host: Mapping[str, Fact], measured_at: str = "") -> Models:
+        """What could be made, and why the rest could not."""
+        made = dict(found)
+        return Models(
+            source,
+            {name: model for name, model in made.items() if isinstance(model, Model)},
+            host,
+            measured_at,
+            {name: reason for name, reason in made.items() if isinstance(reason, str)},
+        )
 
     def get(self, quantity: str, backend: str, over: str | None = None) -> Model | None:
         """The model of a quantity of a backend (over something); None where there is none.

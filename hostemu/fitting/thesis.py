@@ -11,10 +11,9 @@ from hostemu.fitting.action_costs import CORES_OF_HOST, QUEUE
 from hostemu.fitting.choice import best_fit
 from hostemu.fitting.fit import fit
 from hostemu.fitting.memory import MEMORY_FORMS
-from hostemu.fitting.models import Model, Models, constant
+from hostemu.fitting.models import Model, Models, Named, constant
 
 Thesis = Mapping[str, Any]
-Named = tuple[str, Model | str]
 
 MB = 1 << 20
 """Of the thesis' megabytes, read off `top`."""
@@ -43,12 +42,7 @@ def thesis_models(thesis: Thesis) -> Models:
 
     Of one published value nothing is known but itself: its interval is infinite.
     """
-    found = dict(_models(thesis))
-    return Models(
-        thesis["source"],
-        {name: model for name, model in found.items() if isinstance(model, Model)},
-        missing={name: reason for name, reason in found.items() if isinstance(reason, str)},
-    )
+    return Models.made(_models(thesis), thesis["source"], host={})
 
 
 def _models(thesis: Thesis) -> Iterator[Named]:

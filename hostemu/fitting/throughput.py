@@ -6,15 +6,12 @@ at one value of it has a constant model, whose range is that value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from hostemu.fitting.cells import Cell, Summary, values_in
 from hostemu.fitting.choice import best_fit
-from hostemu.fitting.fit import fit
-from hostemu.fitting.models import Model
-
-Cell = Mapping[str, Any]
+from hostemu.fitting.models import ANY, Model, constant
 
 CROWD = ("constant", "shared", "scalability")
 """What many reach together: always the same, limited by what is done one at a time, less for getting in the way."""
@@ -35,12 +32,12 @@ class Subject:
 
     figure: str
     value: str
-    over: str = "any"
+    over: str = ANY
     parameter: str = ""
     forms: tuple[str, ...] = ()
     unnamed: str = ""
 
-    def x(self, summary: Mapping[str, Any], cell: Cell) -> float | None:
+    def x(self, summary: Summary, cell: Cell) -> float | None:
         """At what the cell was measured: by its parameters, or its figure's setting; None where nothing says it."""
         given = summary.get("definition", {}).get(self.figure, {}).get(self.parameter)
         found = cell["parameters"].get(self.parameter, given)
@@ -63,7 +60,7 @@ SUBJECTS = (
 )
 
 
-def throughput_models(summary: Mapping[str, Any]) -> Iterator[tuple[str, Model]]:
+def throughput_models(summary: Summary) -> Iterator[tuple[str, Model]]:
     """Name and model of every subject that has at least two values; one for each backend and wiring."""
     for subject in SUBJECTS:
         for (backend, wiring), cells in _grouped(summary, subject).items():
@@ -72,7 +69,7 @@ def throughput_models(summary: Mapping[str, Any]) -> Iterator[tuple[str, Model]]
                 yield _label(subject, backend, wiring), model
 
 
-def _grouped(summary: Mapping[str, Any], subject: Subject) -> dict[tuple[str, str], list[Cell]]:
+def _grouped(summary: Summary, subject: Subject) -> dict[tuple[str, str], list[Cell]]:
     """The subject's cells by backend and wiring."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in summary["cells"]:
@@ -88,24 +85,22 @@ def _label(subject: Subject, backend: str, wiring: str) -> str:
     return "-".join(filter(None, (first, backend, wiring)))
 
 
-def _model(
-    summary: Mapping[str, Any], subject: Subject, backend: str, wiring: str, cells: Sequence[Cell]
-) -> Model | None:
+def _model(summary: Summary, subject: Subject, backend: str, wiring: str, cells: Sequence[Cell]) -> Model | None:
     """The model of these cells; None for fewer than two values."""
     points = [(subject.x(summary, cell), value) for cell in cells for value in _values(cell, subject.value)]
     y = [value for _, value in points]
     if len(y) < 2 or min(y) <= 0:
         return None
     x = [place for place, _ in points if place is not None]
-    over = subject.over if len(x) == len(y) else "any"
+    over = subject.over if len(x) == len(y) else ANY
     quantity = f"{wiring}_{subject.value}" if wiring else subject.value
-    if over == "any":
-        return Model(quantity, over, backend, fit("constant", [1.0] * len(y), y))
+    if over == ANY:
+        return constant(quantity, backend, y)
     forms = subject.forms if len(set(x)) > 1 else ("constant",)
     return Model(quantity, over, backend, best_fit(forms, x, y))
 
 
 def _values(cell: Cell, name: str) -> Sequence[float]:
     """A cell's values; none where a repeat lacks it, since that was beyond what the campaign could reach."""
-    values: Sequence[float] = cell["quantities"].get(name, {}).get("values", ())
+    values = values_in(cell, name)
     return values if len(values) == cell.get("measured", len(values)) else ()

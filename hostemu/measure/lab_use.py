@@ -18,14 +18,13 @@ from pathlib import Path
 
 from hostemu.guests.processes import TICKS_PER_S, descendants, number_here
 from hostemu.measure.host import read_sample
-from hostemu.measure.memory_count import PROC, Counter, available_bytes
+from hostemu.measure.memory_count import PROC, Counter, available_bytes, kernel_bytes
 
 RUNNER = "runner"
 """The part that is in no other: process 1 of the lab, hostemu with its emulator, and what the lab has besides."""
 
 KERNEL = "kernel"
-KERNEL_FIELDS = ("SUnreclaim", "VmallocUsed", "Percpu")
-"""Of meminfo, proc_meminfo(5): the kernel's own memory that it cannot give back."""
+"""Beside the parts: the kernel's own memory."""
 
 _PROCESS_CLOCK = 2
 """Of a process, by the scheduler: CPUCLOCK_SCHED, linux/posix-timers.h."""
@@ -95,10 +94,3 @@ def machine_cpu_s(proc: Path = PROC) -> float:
     """What the cores that this process may use were busy for since boot."""
     sample = read_sample(proc, frozenset(os.sched_getaffinity(0)))
     return sum(ticks.busy for ticks in sample.cores.values()) / TICKS_PER_S
-
-
-def kernel_bytes(proc: Path = PROC) -> int:
-    """The kernel's own memory."""
-    rows = (line.partition(":") for line in (proc / "meminfo").read_text().splitlines())
-    values = {name: int(value.split()[0]) * 1024 for name, _, value in rows}
-    return sum(values.get(name, 0) for name in KERNEL_FIELDS)

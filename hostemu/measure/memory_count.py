@@ -192,18 +192,25 @@ def page_table_bytes(status: str) -> int:
     return sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmPTE:"))
 
 
+KERNEL_FIELDS = ("SUnreclaim", "VmallocUsed", "Percpu")
+"""What a kernel has allocated for itself, sockets among it, and cannot give back; older ones tell the first only."""
+
+
 def available_bytes(proc: Path = PROC) -> int:
     """What the machine could still give without swapping; see proc_meminfo(5)."""
-    return _meminfo_bytes(proc, "MemAvailable", "how much memory is available")
+    return _meminfo_bytes(proc, "MemAvailable")["MemAvailable"]
 
 
 def kernel_bytes(proc: Path = PROC) -> int:
-    """What this kernel's objects take, sockets among them, that it cannot give back; see proc_meminfo(5)."""
-    return _meminfo_bytes(proc, "SUnreclaim", "how much memory its objects take")
+    """What this kernel has allocated for itself and cannot give back; see proc_meminfo(5)."""
+    found = _meminfo_bytes(proc, KERNEL_FIELDS[0])
+    return sum(found.get(name, 0) for name in KERNEL_FIELDS)
 
 
-def _meminfo_bytes(proc: Path, name: str, what: str) -> int:
-    for line in (proc / "meminfo").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise HostError(f"this kernel does not tell {what}", expected=f"{name} in /proc/meminfo")
+def _meminfo_bytes(proc: Path, needed: str) -> dict[str, int]:
+    """The fields in kB, as bytes; HostError without the one that is needed."""
+    rows = (line.partition(":") for line in (proc / "meminfo").read_text().splitlines())
+    found = {name: int(value.split()[0]) * 1024 for name, _, value in rows if value.endswith(" kB")}
+    if needed not in found:
+        raise HostError("this kernel does not tell its use of memory", expected=f"{needed} in /proc/meminfo")
+    return found

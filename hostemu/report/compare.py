@@ -83,10 +83,14 @@ def compare(summaries: Iterable[Summary]) -> list[JSON]:
 
 def _use(summary: Summary) -> JSON:
     """Memory in MiB, and what was planned; without those that a run does not tell."""
-    used = summary.get("used", {}).get("memory_bytes")
-    memory, cpu_s = (planned_value(summary.get("planned", {}), name) for name in ("memory_bytes", "cpu_s"))
-    found = {"used_mib": used and used / MIB, "planned_mib": memory and memory / MIB, "planned_cpu_s": cpu_s}
+    planned = summary.get("planned", {})
+    used, expected = summary.get("used", {}).get("memory_bytes"), planned_value(planned, "memory_bytes")
+    found = {"used_mib": _mib(used), "planned_mib": _mib(expected), "planned_cpu_s": planned_value(planned, "cpu_s")}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _mib(size_bytes: float | None) -> float | None:
+    return None if size_bytes is None else size_bytes / MIB
 
 
 def _compare_one(runs: Sequence[Summary]) -> JSON:

@@ -11,16 +11,9 @@ from rich.table import Table
 from hostemu.base.errors import InputError
 from hostemu.fitting import Model, Models
 from hostemu.fitting.models import ANY
+from hostemu.measure.summary import unit_of
 from hostemu.report.figures import SCALES
-from hostemu.report.predictions import prediction_json, render_prediction
-
-UNITS = {"_bytes": "B", "_bps": "bit/s", "_ns": "ns", "_per_s": "1/s", "_s": "s"}
-"""Of a quantity, by the end of its name."""
-
-
-def unit_of(quantity: str) -> str:
-    """The quantity's unit, as SCALES names it."""
-    return next((unit for end, unit in UNITS.items() if quantity.endswith(end)), "")
+from hostemu.report.predictions import render_prediction
 
 
 def described(models: Models, at: Mapping[str, float], backend: str | None = None) -> list[dict[str, Any]]:
@@ -56,7 +49,7 @@ def _described(name: str, model: Model, at: Mapping[str, float]) -> dict[str, An
             key: [found.value, *(end if math.isfinite(end) else None for end in (found.low, found.high))]
             for key, found in fit.coefficients.items()
         },
-        "prediction": None if prediction is None else prediction_json(prediction),
+        "prediction": None if prediction is None else prediction.as_json(),
         "text": "" if prediction is None else render_prediction(prediction, unit_of(model.quantity)),
     }
 

@@ -1,9 +1,8 @@
-"""What a model predicts, as people and programs read it: with its interval, and marked where it is extrapolated."""
+"""What a model predicts, as people read it: with its interval, and marked where it is extrapolated."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from hostemu.fitting import Prediction
 from hostemu.report.figures import SCALES
@@ -20,14 +19,3 @@ def render_prediction(prediction: Prediction, unit: str) -> str:
     value = f"{scale.text(prediction.value)} {scale.unit}".strip()
     spread = f" ± {scale.text(half)}" if math.isfinite(half) else ", interval unknown"
     return value + spread + (f", {EXTRAPOLATED}" if prediction.is_extrapolated else "")
-
-
-def prediction_json(prediction: Prediction) -> dict[str, Any]:
-    """As plain data; low and high are None where too little is known."""
-    is_known = math.isfinite(prediction.half_width)
-    return {
-        "value": prediction.value,
-        "low": prediction.low if is_known else None,
-        "high": prediction.high if is_known else None,
-        "is_extrapolated": prediction.is_extrapolated,
-    }

@@ -67,10 +67,6 @@ def program_plans(
     yield ProgramPlan("center", layout.center.name, "hostemu.retrieval.center", center)
 
 
-def _terminals_call(scenario: Scenario) -> bool:
-    return scenario.retrieval.initiative == "terminal"
-
-
 def _home(scenario: Scenario, layout: Layout) -> Home:
     retrieval = scenario.retrieval
     return Home(
@@ -99,7 +95,7 @@ def _farm(scenario: Scenario, layout: Layout, farm: FarmPlan) -> FarmConfig:
         information_bytes=scenario.retrieval.info_bytes,
         power=power_settings(scenario),
         when_off=WhenOff(scenario.power.when_off),
-        home=_home(scenario, layout) if _terminals_call(scenario) else None,
+        home=_home(scenario, layout) if scenario.retrieval.terminals_call else None,
     )
 
 
@@ -116,7 +112,7 @@ def _isp(scenario: Scenario, layout: Layout, number: int) -> IspConfig:
         retry=retry_policy(scenario),
         connect_timeout_ns=retrieval.connect_timeout_ns,
         answer_timeout_ns=retrieval.answer_timeout_ns,
-        call_port=CALL_PORT + number if _terminals_call(scenario) else None,
+        call_port=CALL_PORT + number if scenario.retrieval.terminals_call else None,
     )
 
 

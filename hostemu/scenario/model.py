@@ -99,6 +99,11 @@ class Retrieval(Settings):
     deadline_ns: PositiveDuration = Field(alias="deadline")
     retry: Retry = Retry()
 
+    @property
+    def terminals_call(self) -> bool:
+        """Terminals have the initiative, not ISP servers."""
+        return self.initiative == "terminal"
+
     @model_validator(mode="after")
     def _concurrency_fits_the_list(self) -> Self:
         if self.concurrency > self.list_size:
@@ -110,7 +115,7 @@ class Retrieval(Settings):
 
     @model_validator(mode="after")
     def _calls_of_terminals_are_simple(self) -> Self:
-        if self.initiative == "server":
+        if not self.terminals_call:
             return self
         if self.transport != "tcp":
             raise inconsistent(("transport",), "tcp, where initiative is terminal", self.transport)
@@ -167,7 +172,7 @@ class Scenario(Settings):
 
     @model_validator(mode="after")
     def _terminals_wake_up_if_they_are_to_call(self) -> Self:
-        if self.retrieval.initiative == "terminal" and self.power.off.min_ns == 0:
+        if self.retrieval.terminals_call and self.power.off.min_ns == 0:
             expected = "more than 0, where retrieval.initiative is terminal: terminals call when they wake up"
             raise inconsistent(("power", "off", "min"), expected, "0")
         return self

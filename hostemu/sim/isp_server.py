@@ -145,7 +145,7 @@ class IspServer:
         targets, retrieval = self._service.targets, self.plan.scenario.retrieval
         self.clock.note(self.name, f"list of {len(targets)} terminals")
         self.keys = [derive_key(self.plan.shared_secret, "shared", target.device_id) for target in targets]
-        if self.plan.terminals_call:
+        if retrieval.terminals_call:
             devices = [target.device_id for target in targets]
             book = CallBook(devices, retrieval.concurrency, retrieval.retry.max_attempts)
             self.reception = Reception(self, book, dict(zip(devices, self.keys, strict=True)))

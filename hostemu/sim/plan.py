@@ -39,11 +39,6 @@ class Plan:
         """What a terminal's port is like while it is off."""
         return Port.CLOSED if self.scenario.power.when_off == "refuse" else Port.SILENT
 
-    @property
-    def terminals_call(self) -> bool:
-        """Terminals have the initiative, not ISP servers."""
-        return self.scenario.retrieval.initiative == "terminal"
-
     def terminals_of(self, guest: int) -> range:
         """The terminals of a guest."""
         fleet = self.scenario.fleet

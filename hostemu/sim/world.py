@@ -118,7 +118,7 @@ class World:
         line = self.plan.scenario.lines.terminals
         name = f"farm-{guest}"
         host = Host(f"guest-{guest}", f"terminals-{guest}", line.up.spec(), line.down.spec(), self.plan.seed)
-        make = CallingFarm if self.plan.terminals_call else Farm
+        make = CallingFarm if self.plan.scenario.retrieval.terminals_call else Farm
         return make(
             name, self.plan.terminals_of(guest), self.plan, self._kernel(host), self._thread(name), self._costs
         )

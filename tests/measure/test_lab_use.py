@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hostemu.lab import call_in_lab, lab_possible
-from hostemu.measure.lab_use import kernel_bytes, process_cpu_s
+from hostemu.measure.lab_use import process_cpu_s
+from hostemu.measure.memory_count import kernel_bytes
 
 LAB, REASON, _ = lab_possible()
 SPENT_S = 0.3

@@ -7,7 +7,7 @@ import pytest
 from hostemu.base.errors import InputError
 from hostemu.fitting import Model, Models, fit
 from hostemu.fitting.models import constant
-from hostemu.report.models import as_table, described, unit_of
+from hostemu.report.models import as_table, described
 
 MIB = 1 << 20
 MODELS = Models(
@@ -45,17 +45,3 @@ def test_only_guests_of_a_backend_are_shown_and_variables_must_be_theirs() -> No
     assert [row["name"] for row in described(MODELS, {}, "qemu")] == ["boot-qemu"]
     with pytest.raises(InputError, match="function of configured_bytes"):
         described(MODELS, {"configured_bytes": 1.0}, "qemu")
-
-
-@pytest.mark.parametrize(
-    ("quantity", "unit"),
-    [
-        ("memory_bytes", "B"),
-        ("router_frames_per_s", "1/s"),
-        ("boot_s", "s"),
-        ("guest_frame_ns", "ns"),
-        ("guests", ""),
-    ],
-)
-def test_units_follow_from_names(quantity: str, unit: str) -> None:
-    assert unit_of(quantity) == unit

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostemu.fitting import Prediction
-from hostemu.report.predictions import EXTRAPOLATED, prediction_json, render_prediction
+from hostemu.report.predictions import EXTRAPOLATED, render_prediction
 
 MIB = 1 << 20
 numbers = st.floats(0, 1e15)
@@ -40,6 +40,6 @@ def test_the_mark_is_there_when_it_should_be_and_json_has_no_infinities(
 ) -> None:
     found = prediction(value, half, is_extrapolated=is_extrapolated)
     assert (EXTRAPOLATED in render_prediction(found, "s")) == is_extrapolated
-    document = json.loads(json.dumps(prediction_json(found), allow_nan=False))
+    document = json.loads(json.dumps(found.as_json(), allow_nan=False))
     assert (document["value"], document["is_extrapolated"]) == (value, is_extrapolated)
     assert (document["low"] is None) == math.isinf(half)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hostemu.fitting.models import Models
+from hostemu.fitting import Models, Prediction
 from hostemu.runner.forecast.parts import MEMORY, PARTS, Size
-from hostemu.runner.forecast.predict import RUN_KINDS, Amount, parts_of
+from hostemu.runner.forecast.predict import RUN_KINDS, parts_of
 from hostemu.sim.sizing import HEADROOM
 
 MEMORY_SHARE = 0.9
@@ -57,9 +57,9 @@ def hosts_for(size: Size, models: Models, backend: str, facts: dict[str, Any]) -
     memory_bytes = MEMORY_SHARE * facts["memory_bytes"]
     core_s = HEADROOM * facts["cores"] * size.run_s
 
-    def needs(hosts: int, *kinds: str) -> Amount:
+    def needs(hosts: int, *kinds: str) -> Prediction:
         parts = dict(parts_of(share_of(size, hosts), models, backend))
-        return Amount.total(parts[part.quantity] for part in PARTS if part.kind in kinds)
+        return Prediction.total(parts[part.quantity] for part in PARTS if part.kind in kinds)
 
     return Hosts(
         backend,
@@ -79,7 +79,7 @@ def share_of(size: Size, hosts: int) -> Size:
     )
 
 
-def _count(needs: Callable[[int], Amount], there_is: float) -> Count | None:
+def _count(needs: Callable[[int], Prediction], there_is: float) -> Count | None:
     value = _least(lambda hosts: needs(hosts).value <= there_is)
     low = _least(lambda hosts: needs(hosts).low <= there_is)
     high = _least(lambda hosts: needs(hosts).high <= there_is)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hostemu.base.errors import InputError
-from hostemu.fitting.models import Models
+from hostemu.fitting import Models, Prediction
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.measure.lab_use import RUNNER
 from hostemu.records import RunRecord
@@ -40,27 +39,6 @@ RUN_KINDS = (STANDING, WATCH, WORK, BUSY)
 
 
 @dataclass(frozen=True)
-class Amount:
-    """A forecast number, and from low to high with 95 % confidence; infinite where models do not tell.
-
-    is_extrapolated: at least one of its models is used outside of the sizes that it was fitted to.
-    """
-
-    value: float
-    low: float
-    high: float
-    is_extrapolated: bool = True
-
-    @staticmethod
-    def total(parts: Iterable[Amount]) -> Amount:
-        """The sum; errors of parts are taken to be independent."""
-        items = list(parts)
-        value = sum(item.value for item in items)
-        half = math.sqrt(sum((item.high - item.value) ** 2 for item in items))
-        return Amount(value, max(0.0, value - half), value + half, any(item.is_extrapolated for item in items))
-
-
-@dataclass(frozen=True)
 class Twin:
     """What the twin tells.  makespan_s: real seconds.  peak: most terminals in contact at a moment, over the mean.
 
@@ -83,31 +61,31 @@ class Forecast:
 
     size: Size
     twin: Twin
-    parts: dict[str, Amount]
+    parts: dict[str, Prediction]
     cores: int
     source: str
 
-    def kind(self, *kinds: str) -> Amount:
+    def kind(self, *kinds: str) -> Prediction:
         """All parts of these kinds together."""
-        return Amount.total(self.parts[part.quantity] for part in PARTS if part.kind in kinds)
+        return Prediction.total(self.parts[part.quantity] for part in PARTS if part.kind in kinds)
 
     @property
-    def memory_bytes(self) -> Amount:
+    def memory_bytes(self) -> Prediction:
         """At its peak."""
         return self.kind(MEMORY)
 
     @property
-    def cpu_s(self) -> Amount:
+    def cpu_s(self) -> Prediction:
         """From the first process of the lab until the last terminal is done."""
         return self.kind(START_CPU, *RUN_KINDS)
 
     @property
-    def start_s(self) -> Amount:
+    def start_s(self) -> Prediction:
         """Until the programs begin."""
         return self.kind(START)
 
     @property
-    def disk_bytes(self) -> Amount:
+    def disk_bytes(self) -> Prediction:
         """The run's folder."""
         return self.kind(DISK)
 
@@ -125,21 +103,16 @@ class Forecast:
         """Plain data; numbers that are not finite are null."""
         totals = {name: getattr(self, name) for name in ("memory_bytes", "cpu_s", "start_s", "disk_bytes")}
         return {
-            **{name: _plain(amount) for name, amount in totals.items()},
+            **{name: amount.as_json() for name, amount in totals.items()},
             "run_s": self.size.run_s,
             "mean_share": self.mean_share,
             "peak_share": self.peak_share,
             "cores": self.cores,
             "size": asdict(self.size),
             "twin": asdict(self.twin),
-            "parts": {name: _plain(amount) for name, amount in self.parts.items()},
+            "parts": {name: amount.as_json() for name, amount in self.parts.items()},
             "source": self.source,
         }
-
-
-def _plain(amount: Amount) -> dict[str, Any]:
-    values = asdict(amount)
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def play_twin(scenario: Scenario, time_scale: float, costs: Costs = NO_COSTS) -> Twin:
@@ -183,14 +156,13 @@ def forecast(scenario: Scenario, twin: Twin, models: Models, backend: str) -> Fo
     return Forecast(size, twin, dict(parts_of(size, models, backend)), len(os.sched_getaffinity(0)), models.source)
 
 
-def parts_of(size: Size, models: Models, backend: str) -> Iterator[tuple[str, Amount]]:
+def parts_of(size: Size, models: Models, backend: str) -> Iterator[tuple[str, Prediction]]:
     """Every part of a run of this size; InputError for models that lack one."""
     for part in PARTS:
         model = models.get(part.quantity, backend)
         if model is None:
             raise _missing(part, backend)
-        said, times = model.at(size.over(part.over)), part.times(size)
-        yield part.quantity, Amount(said.value * times, said.low * times, said.high * times, said.is_extrapolated)
+        yield part.quantity, model.at(size.over(part.over)).times(part.times(size))
 
 
 def _missing(part: Part, backend: str) -> InputError:

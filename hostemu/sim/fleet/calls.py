@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hostemu.lines.compiling import compiled
+from hostemu.sim.fleet.codes import FAILED, NONE, PENDING, RESET, RETRIEVED, TIMEOUT
 from hostemu.sim.fleet.power import Cycle, cycle_at, first_cycle, next_cycle
 from hostemu.sim.fleet.rules import Rules
-from hostemu.sim.fleet.terminal import FAILED, NONE, PENDING, RESET, RETRIEVED, TIMEOUT, Counts, Table, enter
+from hostemu.sim.fleet.terminal import Counts, Table, enter
 
 
 class Served(NamedTuple):

@@ -7,17 +7,10 @@ lost, or left without an answer, before the next one is sent.
 from __future__ import annotations
 
 from hostemu.lines.compiling import compiled
-from hostemu.protocol.reasons import Reason
+from hostemu.sim.fleet.codes import NONE, REFUSED, REPLAY, SILENT, TIMEOUT, UNEXPECTED
 from hostemu.sim.fleet.losses import DOWN, MESSAGE, UP, Attempt, is_lost
 from hostemu.sim.fleet.power import Cycle, cycle_at
 from hostemu.sim.fleet.rules import Rules
-
-NONE = int(Reason.NONE)
-REFUSED = int(Reason.REFUSED)
-SILENT = int(Reason.SILENT)
-TIMEOUT = int(Reason.TIMEOUT)
-UNEXPECTED = int(Reason.UNEXPECTED)
-REPLAY = int(Reason.REPLAY)
 
 NOTHING, ANSWER, REFUSAL = 0, 1, 2
 LISTENING, CHALLENGED, SERVED, CLOSED = 0, 1, 2, 3

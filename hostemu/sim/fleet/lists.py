@@ -12,10 +12,11 @@ import numpy as np
 
 from hostemu.lines.compiling import compiled
 from hostemu.sim.fleet.calls import play_calls
+from hostemu.sim.fleet.codes import FAILED, NONE, RETRIEVED
 from hostemu.sim.fleet.losses import Attempt
 from hostemu.sim.fleet.power import first_cycle
 from hostemu.sim.fleet.rules import Rules
-from hostemu.sim.fleet.terminal import FAILED, NONE, RETRIEVED, Counts, Table, attempt, contact, enter, is_final
+from hostemu.sim.fleet.terminal import Counts, Table, attempt, contact, enter, is_final
 
 
 @compiled

@@ -106,7 +106,7 @@ def rules_of(scenario: Scenario, seed: int) -> Rules:
         partitioned=int(retrieval.partitioned),
         after_contact=int(retrieval.retry.after == "any"),
         concurrency=retrieval.concurrency,
-        terminals_call=int(retrieval.initiative == "terminal"),
+        terminals_call=int(retrieval.terminals_call),
         deadline_ns=retrieval.deadline_ns,
     )
 
@@ -123,7 +123,7 @@ def by_frame(scenario: Scenario) -> bool:
     It has where frames are lost, and where a terminal that fell silent may be back, and reset its connections, before
     it is given up.  Calls of terminals have not: `calls` follows a silent one's reset, and knows no loss.
     """
-    if scenario.retrieval.initiative == "terminal":
+    if scenario.retrieval.terminals_call:
         return False
     line, power = scenario.lines.terminals, scenario.power
     is_back_early = power.when_off == "silent" and power.off.min_ns < scenario.retrieval.answer_timeout_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hostemu.lines.compiling import compiled
+from hostemu.sim.fleet.codes import NONE, REFUSED, RESET, SILENT, TIMEOUT
 from hostemu.sim.fleet.losses import Attempt
 from hostemu.sim.fleet.power import Cycle, cycle_at
 from hostemu.sim.fleet.rules import Rules
@@ -12,14 +13,9 @@ from hostemu.sim.fleet.tcp_end import (
     IN_FLIGHT,
     ISP,
     NEVER,
-    NONE,
-    REFUSED,
-    RESET,
-    SILENT,
     SYN_RECEIVED,
     SYN_SENT,
     TERMINAL,
-    TIMEOUT,
     Talk,
     close,
     establish,

@@ -27,7 +27,7 @@ def _of_lines(scenario: Scenario) -> Iterator[str]:
             yield f"lines.{name} has a rate: frames wait for each other"
         if name != "terminals" and (line.up.loss or line.down.loss):
             yield f"lines.{name} has loss: reports wait for those that are lost"
-        elif scenario.retrieval.initiative == "terminal" and (line.up.loss or line.down.loss):
+        elif scenario.retrieval.terminals_call and (line.up.loss or line.down.loss):
             yield f"terminals call, and lines.{name} has loss"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hostemu.lines.compiling import compiled
-from hostemu.protocol.reasons import Reason
+from hostemu.sim.fleet.codes import NONE, SILENT, TIMEOUT
 from hostemu.sim.fleet.losses import Attempt, is_lost
 from hostemu.sim.fleet.rules import Rules
 from hostemu.sim.packets import ACK, RST, SYN
@@ -29,11 +29,6 @@ from hostemu.sim.tcp import (
 
 Array = npt.NDArray[Any]
 
-NONE = int(Reason.NONE)
-REFUSED = int(Reason.REFUSED)
-SILENT = int(Reason.SILENT)
-RESET = int(Reason.RESET)
-TIMEOUT = int(Reason.TIMEOUT)
 
 CLOSED, SYN_SENT, SYN_RECEIVED, ESTABLISHED = 0, 1, 2, 3
 ISP, TERMINAL = 0, 1

@@ -7,21 +7,12 @@ from typing import Any
 import numpy.typing as npt
 
 from hostemu.lines.compiling import compiled
-from hostemu.protocol.reasons import Outcome, Reason
+from hostemu.sim.fleet.codes import FAILED, NONE, REFUSED, RESET, RETRIEVED, SILENT, TIMEOUT
 from hostemu.sim.fleet.datagrams import datagram_attempt
 from hostemu.sim.fleet.losses import Attempt
 from hostemu.sim.fleet.power import Cycle, cycle_at, first_cycle
 from hostemu.sim.fleet.rules import Rules
 from hostemu.sim.fleet.segments import segment_attempt
-
-NONE = int(Reason.NONE)
-REFUSED = int(Reason.REFUSED)
-SILENT = int(Reason.SILENT)
-RESET = int(Reason.RESET)
-TIMEOUT = int(Reason.TIMEOUT)
-PENDING = int(Outcome.PENDING)
-RETRIEVED = int(Outcome.RETRIEVED)
-FAILED = int(Outcome.FAILED)
 
 Counts = npt.NDArray[Any]
 Table = npt.NDArray[Any]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hostemu.base.errors import InputError
+from hostemu.fitting import save_models
 from hostemu.measure.costs import Costs, save_costs
 from hostemu.measure.host import host_facts
 from hostemu.runner.forecast import kept
 from hostemu.runner.forecast.files import read_given
 from hostemu.runner.forecast.predict import play_twin
 from hostemu.scenario import load_scenario
+from tests.fitting.test_action_costs import TIMES
+from tests.fitting.test_action_costs import models as models_of_costs
 from tests.runner.forecast.test_parts import models
 
 
@@ -54,14 +58,24 @@ def test_a_forecast_is_of_one_run() -> None:
 def test_files_of_costs_and_of_models_are_told_apart(tmp_path: Path) -> None:
     costs, own = tmp_path / "costs.toml", kept.keep_models(models(1.0, 1.0), load_scenario("smoke"), "netns")
     save_costs(Costs(isp_refused_ns=10**6, isp_exchange_ns=2 * 10**6, cores=2), costs)
-    given = read_given([costs, own])
+    given = read_given([str(costs), str(own)], "netns")
     assert given.costs.isp_refused_ns == 10**6
     assert given.models is not None
     assert given.source == str(own)
     with pytest.raises(InputError, match="two files"):
-        read_given([own, own])
+        read_given([str(own), str(own)], "netns")
     with pytest.raises(InputError, match="absent"):
-        read_given([tmp_path / "absent.toml"])
+        read_given([str(tmp_path / "absent.toml")], "netns")
+
+
+def test_costs_may_be_models_of_guests_of_the_backend(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    save_models(replace(models_of_costs("uml"), host={}), path)
+    given = read_given([str(path)], "uml")
+    assert given.models is None
+    assert given.costs.isp_exchange_ns == pytest.approx(1.01 * TIMES["isp_exchange"], rel=0.01)
+    with pytest.raises(InputError, match="no CPU times of qemu guests"):
+        read_given([str(path)], "qemu")
 
 
 def test_costs_say_what_the_work_of_the_twin_takes() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostemu.base.errors import InputError, RunError
-from hostemu.fitting.models import Models
+from hostemu.fitting import Models, Prediction
 from hostemu.runner.forecast.parts import BUSY, MEMORY, PARTS, STANDING, START_CPU, WORK, Size, fit_parts
-from hostemu.runner.forecast.predict import Amount, parts_of
+from hostemu.runner.forecast.predict import parts_of
 
 NAMES = ("runner", "center", "isp", "guests")
 
@@ -41,7 +41,7 @@ def models(fixed: float, each: float) -> Models:
     return Models("made up", fit_parts("netns", [(one, used(one, fixed, each)) for one in sizes]))
 
 
-def total(found: dict[str, Amount], kind: str) -> float:
+def total(found: dict[str, Prediction], kind: str) -> float:
     return sum(found[part.quantity].value for part in PARTS if part.kind == kind)
 
 
@@ -82,7 +82,7 @@ def test_runs_of_one_size_tell_too_little() -> None:
 
 
 def test_errors_of_parts_add_up_as_independent_ones_do() -> None:
-    both = Amount.total([Amount(10, 7, 13, False), Amount(20, 16, 24, False)])
+    both = Prediction.total([Prediction(7, 13, 10, False), Prediction(16, 24, 20, False)])
     assert (both.value, both.low, both.high, both.is_extrapolated) == (30, 25, 35, False)
 
 
