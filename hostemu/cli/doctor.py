@@ -60,7 +60,7 @@ def _plans(guests: int | None, terminals: int, backend: str) -> list[Plan]:
 
 
 def _show(report: Report, console: Console) -> None:
-    console.print(_findings_table("backends", "found", [report.lab, *report.backends]))
+    console.print(_findings_table("backends", "found", [report.lab, *report.backends, report.timers]))
     console.print(_findings_table("programs", "found", report.programs))
     console.print(_limits_table(report.sizes))
     for text in dict.fromkeys(map(Size.room_in_words, report.sizes)):
@@ -105,6 +105,8 @@ def _steps(report: Report) -> Iterator[str]:
     for finding in report.backends if report.lab.usable else [report.lab]:
         if not finding.usable and finding.fix:
             yield f"{finding.name}: {finding.fix}"
+    if report.timers.fix:
+        yield f"{report.timers.name}: {report.timers.fix}"
     lacking = [need for finding in report.programs for need in finding.figures["missing"]]
     if lacking:
         yield f"programs: {install_hint(lacking)}"

@@ -14,10 +14,10 @@ from hostemu.measure.costs import FIGURES, OPTIONAL, Costs, Provenance
 MEASURED_BY = ("costs", "actions")
 """The figures of campaigns that measure CPU time of actions."""
 
-QUEUE, CORES_OF_HOST = "router_backlog_frames", "cores"
+ROUTER_QUEUE, NIC_QUEUE, CORES_OF_HOST = "router_backlog_frames", "nic_queue_frames", "cores"
 """Quantities that a cost model may have beside CPU times: what waits for a router that is no emulator (the router of
-campaigns, with `router_queue_frames`, is another than that which costs are measured of), and cores, which are a fact
-of the host where one is known."""
+campaigns, with `router_queue_frames`, is another than that which costs are measured of), and at a guest's NIC; cores,
+which are a fact of the host where one is known."""
 
 UNKNOWN = "not known"
 """In the extras of a cost model: figures that its models do not have, and that are taken for nothing."""
@@ -51,11 +51,13 @@ def costs_from_models(models: Models, backend: str) -> Costs:
         )
     figures: dict[str, Any] = {f"{name}_ns": round(model.at(1.0).value) for name, model in known.items()}
     unknown = [name for name in FIGURES if name not in known]
-    cores, queue = (models.get(quantity, backend) for quantity in (CORES_OF_HOST, QUEUE))
+    beside = (models.get(quantity, backend) for quantity in (CORES_OF_HOST, ROUTER_QUEUE, NIC_QUEUE))
+    cores, router, nic = (None if model is None else round(model.at(1.0).value) for model in beside)
     return Costs(
         **figures,
-        cores=int(models.host.get("cores", 1)) if cores is None else round(cores.at(1.0).value),
-        router_queue_frames=0 if queue is None else round(queue.at(1.0).value),
+        cores=int(models.host.get("cores", 1)) if cores is None else cores,
+        router_queue_frames=router or 0,
+        nic_queue_frames=nic or 0,
         source=f"models of {models.source}, {backend} guests",
         extras={UNKNOWN: ", ".join(unknown)} if unknown else {},
         provenance=Provenance(models.source, models.measured_at, models.host),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hostemu.base.units import NS_PER_S
-from hostemu.fitting.action_costs import CORES_OF_HOST, QUEUE
+from hostemu.fitting.action_costs import CORES_OF_HOST, NIC_QUEUE, ROUTER_QUEUE
 from hostemu.fitting.choice import best_fit
 from hostemu.fitting.fit import fit
 from hostemu.fitting.memory import MEMORY_FORMS
@@ -31,7 +31,7 @@ CORES = 2.0
 """Of the thesis' machine."""
 
 BACKLOG_FRAMES = 1000.0
-"""What Linux 2.6.16 lets wait for a host's CPU (net.core.netdev_max_backlog): the queue in front of a router."""
+"""What Linux 2.6.16 lets wait for a CPU (net.core.netdev_max_backlog): the queue of a router, or of another guest."""
 
 ALONE = 1
 """So many guests were no matter of memory: the thesis says that the product, or its system, allowed no more."""
@@ -68,7 +68,8 @@ def _costs(backend: str, iperf_bps: float) -> Iterator[Named]:
     for quantity, value in (
         ("guest_frame_ns", frame_ns),
         ("router_frame_ns", 2 * frame_ns),
-        (QUEUE, BACKLOG_FRAMES),
+        (ROUTER_QUEUE, BACKLOG_FRAMES),
+        (NIC_QUEUE, BACKLOG_FRAMES),
         (CORES_OF_HOST, CORES),
     ):
         yield f"{quantity.removesuffix('_ns').replace('_', '-')}-{backend}", constant(quantity, backend, [value])

@@ -6,7 +6,7 @@ A cost file is TOML:
     kind = "costs"
     source = "measured here"
     cores = 2
-    router_queue_frames = 1000   # may be left out: no limit
+    router_queue_frames = 1000   # may be left out, as nic_queue_frames: no limit
     [cost_ns]                # a figure per action; those of OPTIONAL may be left out
     [samples]                # runs behind each figure
     [spread_ns]              # largest minus smallest of these runs
@@ -37,6 +37,9 @@ PARTS = ("authentication", "authentication_xor", "connection")
 OPTIONAL = ("terminal_refused", "guest_frame", "guest_kib", *PARTS)
 """Figures that not every file has: of network namespaces, what a guest's kernel does is in what the router costs."""
 
+QUEUES = ("router_queue_frames", "nic_queue_frames")
+"""Limits of what waits for a CPU."""
+
 MAXIMUM_COST_NS = 10**12
 MAXIMUM_QUEUE_FRAMES = 10**9
 MAXIMUM_CORES = 4096
@@ -48,7 +51,7 @@ _TOP = {
     "kind",
     "source",
     "cores",
-    "router_queue_frames",
+    *QUEUES,
     "cost_ns",
     "samples",
     "spread_ns",
@@ -94,6 +97,7 @@ class Costs:
     guest_frame_ns, guest_kib_ns: guests of terminals and of the center, for every frame that passes their NIC either
         way, and for every 1024 bytes of it: of their kernel and virtualiser.  What is in terminal_exchange_ns and
         center_report_ns already is not to be in these, too.
+    nic_queue_frames: frames that can wait at a NIC for such a guest's CPU; one more is dropped.  0: no limit.
     Raises InputError for values that are no costs.
     """
 
@@ -110,6 +114,7 @@ class Costs:
     router_queue_frames: int = 0
     guest_frame_ns: int = 0
     guest_kib_ns: int = 0
+    nic_queue_frames: int = 0
     source: str = "none: computation takes no time"
     extras: Mapping[str, Fact] = field(default_factory=dict)
     provenance: Provenance | None = None
@@ -118,7 +123,8 @@ class Costs:
         for name in (*FIGURES, *OPTIONAL):
             _check_integer(f"cost_ns.{name}", getattr(self, f"{name}_ns"), 0, MAXIMUM_COST_NS)
         _check_integer("cores", self.cores, 1, MAXIMUM_CORES)
-        _check_integer("router_queue_frames", self.router_queue_frames, 0, MAXIMUM_QUEUE_FRAMES)
+        for name in QUEUES:
+            _check_integer(name, getattr(self, name), 0, MAXIMUM_QUEUE_FRAMES)
         if 0 < self.isp_exchange_ns < self.isp_refused_ns:
             raise InputError(
                 "cost_ns.isp_exchange is less than cost_ns.isp_refused",
@@ -227,7 +233,7 @@ def _parse(values: Mapping[str, Any]) -> Costs:
     return Costs(
         **{f"{name}_ns": value for name, value in figures.items()},
         cores=values["cores"],
-        router_queue_frames=values.get("router_queue_frames", 0),
+        **{name: values.get(name, 0) for name in QUEUES},
         source=_check_text("source", values["source"]),
         extras=_facts(values, "extras"),
         provenance=_parse_provenance(values) if "provenance" in values else None,
@@ -268,7 +274,7 @@ def _section(name: str, values: Mapping[str, Fact]) -> list[str]:
 
 def _to_toml(costs: Costs) -> str:
     lines = [f"schema = {SCHEMA}", f'kind = "{KIND}"', f"source = {_quoted(costs.source)}", f"cores = {costs.cores}"]
-    lines += [f"router_queue_frames = {costs.router_queue_frames}"] if costs.router_queue_frames else []
+    lines += [f"{name} = {getattr(costs, name)}" for name in QUEUES if getattr(costs, name)]
     lines += _section("cost_ns", costs.figures_ns())
     lines += _section("extras", costs.extras) if costs.extras else []
     origin = costs.provenance

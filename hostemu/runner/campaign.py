@@ -17,6 +17,7 @@ from hostemu.base.errors import HostemuError, HostError, RunError
 from hostemu.fitting import models_of, save_models
 from hostemu.lab import call_in_lab
 from hostemu.lab.worker import as_json
+from hostemu.measure.awake import cores_awake
 from hostemu.measure.block import Order
 from hostemu.measure.costs import save_costs
 from hostemu.measure.definition import Campaign
@@ -45,7 +46,12 @@ def run_campaign(
     made or the journal cannot be written, RunError when there is not one value at the end.
     """
     session = session_facts(campaign, backends)
-    with Journal.open(places.journal, campaign.document(), session, resume=resume) as journal:
+    with (
+        cores_awake() as are_awake,
+        Journal.open(
+            places.journal, campaign.document(), session | {"cores_awake": are_awake}, resume=resume
+        ) as journal,
+    ):
         shutil.rmtree(places.blocks, ignore_errors=True)
         possible = list(_possible(plan(campaign, list(session["backends"])), session, on_event))
         _Conductor(campaign, places, journal, on_event).conduct(possible)

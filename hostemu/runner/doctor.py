@@ -14,6 +14,7 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import DeadlineExceeded, HostemuError
 from hostemu.guests import AUTO, Probe, choose, offered
 from hostemu.lab import call_in_lab, lab_possible
+from hostemu.measure.awake import why_not as why_not_awake
 from hostemu.measure.limit_facts import Facts, read_facts
 from hostemu.measure.limits import Limit, Plan, capacity, examine
 from hostemu.runner.backends import GRACE_S, Choice, one_line, try_backends
@@ -27,7 +28,7 @@ LAB_S = 3.0
 class Finding:
     """One thing that was tried: `fix` says what to do when it is not `usable`.
 
-    kind: lab, backend, program, limit or capacity.  figures: more, for programs that read it.
+    kind: lab, backend, timers, program, limit or capacity.  figures: more, for programs that read it.
     """
 
     kind: str
@@ -66,6 +67,7 @@ class Report:
 
     lab: Finding
     backends: Sequence[Finding]
+    timers: Finding
     programs: Sequence[Finding]
     sizes: Sequence[Size]
 
@@ -73,6 +75,7 @@ class Report:
         """All of it, one thing at a time."""
         yield self.lab
         yield from self.backends
+        yield self.timers
         yield from self.programs
         for size in self.sizes:
             yield from (_limit_finding(size.plan, limit) for limit in size.limits)
@@ -94,7 +97,7 @@ def diagnose(plans: Sequence[Plan]) -> Report:
         facts = Facts()  # nothing is known of them
     sizes = [_size(facts, _concrete(plan, auto)) for plan in plans]
     backends = [*(_backend(name, probe) for name, probe in probes.items()), _auto_finding(auto)]
-    return Report(lab, backends, [_program(tool) for tool in TOOLS], sizes)
+    return Report(lab, backends, _timers(), [_program(tool) for tool in TOOLS], sizes)
 
 
 def _lab() -> Finding:
@@ -125,6 +128,18 @@ def _auto_finding(auto: Choice | HostemuError) -> Finding:
     if isinstance(auto, Choice):
         return Finding("backend", f"backend {AUTO}", True, f"{auto.name}: {auto.why}", figures={"choice": auto.name})
     return Finding("backend", f"backend {AUTO}", False, one_line(auto), auto.hint or "", {"choice": None})
+
+
+def _timers() -> Finding:
+    reason = why_not_awake()
+    detail = "late ones may make runs invalid: cores cannot be kept awake: " + reason
+    return Finding(
+        "timers",
+        "punctual timers",
+        not reason,
+        detail if reason else "cores are kept awake during runs",
+        "run as root" if reason else "",
+    )
 
 
 def _concrete(plan: Plan, auto: Choice | HostemuError) -> Plan:

@@ -17,6 +17,7 @@ from hostemu.base.errors import HostError, InputError
 from hostemu.guests import AUTO
 from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab, lab_possible
+from hostemu.measure.awake import cores_awake
 from hostemu.measure.costs import Costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
@@ -113,18 +114,19 @@ def play_real(
         require_room(scenario, backend, planned)
     folder = _run_folder(output, scenario, backend, time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
-    order = {
-        "folder": str(folder),
-        "backend": backend,
-        "kernel": None if kernel is None else str(kernel.resolve()),
-        "time_scale": time_scale,
-        "started_at": _now(),
-        "host": host_facts(),
-        "began_ns": began_ns,
-        "settle_s": settle_s,
-        "planned": planned,
-    }
-    call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
+    with cores_awake() as are_awake:
+        order = {
+            "folder": str(folder),
+            "backend": backend,
+            "kernel": None if kernel is None else str(kernel.resolve()),
+            "time_scale": time_scale,
+            "started_at": _now(),
+            "host": {**host_facts(), "cores_awake": are_awake},
+            "began_ns": began_ns,
+            "settle_s": settle_s,
+            "planned": planned,
+        }
+        call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
     record = folder / "record.h5"
     return Result(record, summary(read_record(record)))
 

@@ -59,3 +59,26 @@ class Thread:
                 self.busy_ns += cost_ns
                 left_ns -= cost_ns
             function(*arguments)
+
+
+class Queue:
+    """What waits in front of a thread.  limit: of items, 0: none.  dropped: those that found no room."""
+
+    def __init__(self, thread: Thread, limit: int) -> None:
+        self.dropped = 0
+        self._thread = thread
+        self._limit = limit
+        self._waiting = 0
+
+    def offer(self, cost_ns: int, function: Callable[..., None], *arguments: Any) -> bool:
+        """Have the thread call the function, as `Thread.do`; False when there is no room."""
+        if self._limit and self._waiting >= self._limit:
+            self.dropped += 1
+            return False
+        self._waiting += 1
+        self._thread.do(cost_ns, self._next, function, arguments)
+        return True
+
+    def _next(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self._waiting -= 1
+        function(*arguments)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.protocol.reasons import Reason
 from hostemu.sim.clock import Clock
-from hostemu.sim.cpu import Thread
+from hostemu.sim.cpu import Queue, Thread
 from hostemu.sim.network import Body, Host, Network, Packet
 from hostemu.sim.packets import ACK, RST, SYN, Datagram, PortUnreachable, Segment
 from hostemu.sim.tcp import Owner, TcpConnection
@@ -40,7 +40,7 @@ class Service(Protocol):
 class Kernel:
     """sockets: connections and UDP sockets by flow number.
 
-    cpu: of the guest, its kernel's and its program's; None where the kernel's work costs nothing.
+    nic: of the frames that wait for the guest's CPU; None where the kernel's work costs nothing.
     """
 
     def __init__(self, clock: Clock, network: Network, host: Host, flows: count[int]) -> None:
@@ -48,6 +48,7 @@ class Kernel:
         self.host = host
         self.sockets: dict[int, TcpConnection | UdpSocket] = {}
         self.service: Service | None = None
+        self.nic: Queue | None = None
         self._cpu: Thread | None = None
         self._costs = NO_COSTS
         self._network = network
@@ -55,8 +56,9 @@ class Kernel:
         host.receive = self._receive
 
     def charge(self, cpu: Thread, costs: Costs) -> None:
-        """Have a CPU do this kernel's work, at these costs."""
+        """Have a CPU do this kernel's work, at these costs; it does the program's, too."""
         self._cpu, self._costs = cpu, costs
+        self.nic = Queue(cpu, costs.nic_queue_frames)
         if costs.guest_frame_ns or costs.guest_kib_ns:
             self.host.receive = self._take_in
 
@@ -65,7 +67,8 @@ class Kernel:
         self._spend(self._frame_cost_ns(body), self._network.send, self.host, target, body)
 
     def _take_in(self, packet: Packet) -> None:
-        self._spend(self._frame_cost_ns(packet.body), self._receive, packet)
+        if self.nic is not None and not self.nic.offer(self._frame_cost_ns(packet.body), self._receive, packet):
+            self.clock.note(self.host.name, f"{packet.body.describe()} {packet.wire_bytes} B no room")
 
     def _frame_cost_ns(self, body: Body) -> int:
         return self._costs.guest_frame_ns + self._costs.guest_kib_ns * body.frame_bytes // 1024

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hostemu.lines import DROPPED, LOST, Line, LineSpec, bytes_on_wire, line_key
 from hostemu.sim.clock import Clock
-from hostemu.sim.cpu import Thread
+from hostemu.sim.cpu import Queue
 from hostemu.sim.packets import Datagram, PortUnreachable, Segment
 
 Body = Segment | Datagram | PortUnreachable
@@ -43,17 +43,13 @@ class Host:
 class Network:
     """The router, with a line to every host.
 
-    thread, frame_cost_ns: who forwards a frame, and its CPU time.
-    queue_frames: how many can wait for that; 0: no limit.  dropped: frames that found no room.
+    queue: of the frames that wait for who forwards them.  frame_cost_ns: CPU time of each.
     """
 
-    def __init__(self, clock: Clock, thread: Thread, frame_cost_ns: int, queue_frames: int = 0) -> None:
-        self.dropped = 0
+    def __init__(self, clock: Clock, queue: Queue, frame_cost_ns: int) -> None:
+        self.queue = queue
         self._clock = clock
-        self._thread = thread
         self._frame_cost_ns = frame_cost_ns
-        self._queue_frames = queue_frames
-        self._waiting = 0
 
     def send(self, source: Host, target: Host, body: Body) -> None:
         """Offer a packet to its sender's line."""
@@ -70,17 +66,8 @@ class Network:
         packet.source.up.deliver(packet.wire_bytes)
         if not self._frame_cost_ns:
             self._forward(packet)
-        elif self._queue_frames and self._waiting >= self._queue_frames:
-            self.dropped += 1
-            if self._clock.is_traced:
-                self._clock.note("router", f"{packet.body.describe()} {packet.wire_bytes} B no room")
-        else:
-            self._waiting += 1
-            self._thread.do(self._frame_cost_ns, self._forward_next, packet)
-
-    def _forward_next(self, packet: Packet) -> None:
-        self._waiting -= 1
-        self._forward(packet)
+        elif not self.queue.offer(self._frame_cost_ns, self._forward, packet):
+            self._clock.note("router", f"{packet.body.describe()} {packet.wire_bytes} B no room")
 
     def _forward(self, packet: Packet) -> None:
         target = packet.target

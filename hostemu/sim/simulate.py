@@ -99,6 +99,7 @@ def _extra(world: World, costs: Costs) -> dict[str, Any]:
         "costs": asdict(costs),
         "router_cpu_s": world.threads["router"].busy_ns / 1e9,
         "router_dropped": world.router_dropped,
+        "nics_dropped": world.nics_dropped,
         "queue_entries": world.clock.calls,
         "simpy": simpy.__version__,
     }

@@ -15,7 +15,7 @@ from hostemu.scenario.derive import CALL_PORT, ISP_PORT
 from hostemu.sim.calling import CallingFarm
 from hostemu.sim.center import Center
 from hostemu.sim.clock import Clock
-from hostemu.sim.cpu import Thread
+from hostemu.sim.cpu import Queue, Thread
 from hostemu.sim.farm import Farm
 from hostemu.sim.isp_server import IspServer
 from hostemu.sim.kernel import Kernel, Port
@@ -76,7 +76,8 @@ class World:
         self.threads: dict[str, Thread] = {}
         self._costs = costs
         self._cores = None if costs.is_free else Resource(self.clock.env, capacity=costs.cores)
-        self._network = Network(self.clock, self._thread("router"), costs.router_frame_ns, costs.router_queue_frames)
+        waiting = Queue(self._thread("router"), costs.router_queue_frames)
+        self._network = Network(self.clock, waiting, costs.router_frame_ns)
         self._flows = count(1)
         lines = scenario.lines
         center_kernel = self._kernel(Host("center", "center", lines.center.up.spec(), lines.center.down.spec(), seed))
@@ -87,7 +88,8 @@ class World:
         self.isp = IspHost(isp_kernel)
         self.farms = [self._farm(guest) for guest in range(scenario.guests)]
         self.isp.programs += [self._isp_server(number) for number in range(scenario.isp_programs)]
-        self.hosts = [center_kernel.host, isp_kernel.host, *(farm.kernel.host for farm in self.farms)]
+        self._kernels = [center_kernel, isp_kernel, *(farm.kernel for farm in self.farms)]
+        self.hosts = [kernel.host for kernel in self._kernels]
 
     def play(self) -> None:
         """Let time pass until every terminal is accounted for; the deadline sees to it that this comes."""
@@ -99,7 +101,12 @@ class World:
     @property
     def router_dropped(self) -> int:
         """Frames that found no room in front of the router."""
-        return self._network.dropped
+        return self._network.queue.dropped
+
+    @property
+    def nics_dropped(self) -> int:
+        """Frames that found no room at guests' NICs."""
+        return sum(kernel.nic.dropped for kernel in self._kernels if kernel.nic is not None)
 
     def lines(self) -> Iterator[tuple[str, str, Line]]:
         """(name, direction, line) of every line; forward is towards the router."""

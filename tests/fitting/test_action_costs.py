@@ -78,7 +78,7 @@ def test_the_thesis_models_are_found_by_name_and_say_what_table_1_does(backend: 
     costs = load_costs_or_models("thesis-2008-models", backend, HERE)
     assert costs.guest_frame_ns == pytest.approx(1000 * frame_us, rel=1e-3)
     assert costs.router_frame_ns == pytest.approx(2 * costs.guest_frame_ns, abs=1)
-    assert (costs.cores, costs.router_queue_frames) == (2, 1000)
+    assert (costs.cores, costs.router_queue_frames, costs.nic_queue_frames) == (2, 1000, 1000)
     kbps = tomllib.loads(data_file("models", "thesis-2008.toml").read_text())["table1"]["iperf"][backend]
     assert 8 * 1448 * 1e9 / costs.guest_frame_ns == pytest.approx(1000 * kbps, rel=1e-4)
 

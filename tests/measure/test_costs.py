@@ -43,6 +43,7 @@ def any_costs(draw: st.DrawFn) -> Costs:
         cores=draw(st.integers(1, 4096)),
         **{f"{name}_ns": draw(figures) for name in OPTIONAL},
         router_queue_frames=draw(figures),
+        nic_queue_frames=draw(figures),
         source=draw(texts),
         extras=draw(facts),
         provenance=draw(st.none() | st.just(provenance)),
@@ -60,7 +61,7 @@ def test_no_costs_are_free_and_any_figure_is_not() -> None:
     assert NO_COSTS.is_free
     assert not Costs(router_frame_ns=1).is_free
     assert not Costs(terminal_refused_ns=1).is_free
-    assert Costs(router_queue_frames=1).is_free
+    assert Costs(router_queue_frames=1, nic_queue_frames=1).is_free
     assert all(Costs(**{f"{name}_ns": 1}).is_free for name in PARTS)  # type: ignore[arg-type]
 
 
@@ -83,6 +84,7 @@ def test_a_file_may_leave_its_provenance_out(tmp_path: Path) -> None:
         ("cores = 2", "cores = 2\ncolour = 3", "unknown: colour"),
         ("router_frame = 15000", "", "missing: router_frame"),
         ("cores = 2", "cores = 2\nrouter_queue_frames = -1", "router_queue_frames"),
+        ("cores = 2", "cores = 2\nnic_queue_frames = 0.5", "nic_queue_frames"),
         ("router_frame = 15000", "router_frame = 1.5", "cost_ns.router_frame"),
         ("router_frame = 15000", "router_frame = -1", "-1"),
         ("router_frame = 15000", "router_frame = 15000\n[extras]\na = []", "extras.a"),

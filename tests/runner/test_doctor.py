@@ -66,7 +66,7 @@ def test_limits_are_told_for_each_plan_and_auto_is_made_concrete(report: Report)
 
 def test_everything_is_plain_data_with_a_name_and_an_answer(report: Report) -> None:
     rows = json.loads(json.dumps([finding.as_json() for finding in report.findings()]))
-    assert {row["kind"] for row in rows} == {"lab", "backend", "program", "limit", "capacity"}
+    assert {row["kind"] for row in rows} == {"lab", "backend", "timers", "program", "limit", "capacity"}
     for row in rows:
         assert row["name"]
         assert isinstance(row["usable"], bool)

@@ -108,6 +108,16 @@ def test_a_router_that_is_too_slow_for_its_load_makes_terminals_fail() -> None:
     _check_counters(slow)
 
 
+def test_frames_that_a_guest_is_too_slow_for_are_dropped_at_its_nic() -> None:
+    """Those that are sent again in time are no failures; the others are."""
+    slow = {"guest_frame_ns": 2_000_000, "cores": 4}
+    enough, scarce = (_all_on(Costs(**slow, nic_queue_frames=room)) for room in (0, 5))
+    assert (enough.nics_dropped, enough.center.failed) == (0, 0)
+    assert scarce.nics_dropped > 20
+    assert 0 < scarce.center.failed < 40
+    _check_counters(scarce)
+
+
 def test_a_guest_takes_its_time_to_refuse() -> None:
     changes = {"power.phase": "off", "power.off": {"min": "300 s", "max": "300 s"}, "retrieval.retry.max_attempts": 1}
     quick, slow = (play(changes, Costs(terminal_refused_ns=ns)) for ns in (0, 3_000_000))

@@ -10,7 +10,7 @@ from hostemu.protocol.wire import Command, Start, encode
 from hostemu.scenario import Scenario
 from hostemu.scenario.derive import ISP_PORT
 from hostemu.sim.clock import Clock
-from hostemu.sim.cpu import Thread
+from hostemu.sim.cpu import Queue, Thread
 from hostemu.sim.kernel import Kernel, Port
 from hostemu.sim.network import Host, Network
 from hostemu.sim.packets import Datagram, Segment
@@ -21,7 +21,7 @@ from hostemu.sim.tcp import TcpConnection
 def command_times(scenario: Scenario, size: int) -> tuple[int, int]:
     """(when the command is given, when its list of `size` terminals has arrived), since the run's time 0."""
     clock = Clock()
-    network = Network(clock, Thread(clock, None), 0)
+    network = Network(clock, Queue(Thread(clock, None), 0), 0)
     lines = scenario.lines
     flows = count(1)
     center = Kernel(
