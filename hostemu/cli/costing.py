@@ -33,5 +33,5 @@ def costs_from(model: str | None, backend: str) -> Costs:
     facts = host_facts()
     costs = load_costs_or_models(model, backend, facts)
     for text in remarks(costs, facts):
-        Console(stderr=True).print(f"{model}: {text}", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(f"{model}, {backend} guests: {text}", highlight=False, markup=False, soft_wrap=True)
     return costs

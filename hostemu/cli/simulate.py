@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +26,12 @@ from hostemu.cli.output import (
 )
 from hostemu.cli.progress import RunDisplay
 from hostemu.cli.sweeping import sweep
+from hostemu.fitting import find_models, holds_models
+from hostemu.measure.costs import Costs
 from hostemu.runner.play import play_simulated
 from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName
+from hostemu.sim.sweep import BACKEND
 
 RUNS = Path("runs")
 
@@ -57,7 +61,9 @@ def simulate(
     axes: Annotated[
         list[str] | None,
         typer.Option(
-            "--sweep", metavar="KEY=VALUE,VALUE…", help="Play it with each of these values; again for more keys."
+            "--sweep",
+            metavar="KEY=VALUE,VALUE…",
+            help="Play it with each of these values; again for more keys. host.backend and host.cores are keys.",
         ),
     ] = None,
     replications: Annotated[
@@ -74,7 +80,6 @@ def simulate(
 ) -> None:
     """Play a scenario simulated: the same protocol, lines and random numbers, no guests."""
     changes = [*overrides(settings, seed), *terminals_override(terminals)]
-    costs = costs_from(model, backend)
     if axes or replications > 1:
         _refuse_trace(trace)
         sweep(
@@ -82,7 +87,7 @@ def simulate(
             changes,
             axes or [],
             replications,
-            costs=costs,
+            of_backend=cache(partial(_costs_of, model, backend)),
             engine=engine,
             time_scale=time_scale,
             output=output,
@@ -92,6 +97,7 @@ def simulate(
         )
         return
     _refuse_alone(dask=dask is not None, resume=resume)
+    costs = costs_from(model, backend)
     plan = load_scenario(scenario, changes)
     with progress_bar(f"{plan.name}: {plan.fleet.terminals} terminals, simulated") as progress:
         result = play_simulated(plan, output or RUNS, time_scale, costs, trace, RunDisplay(progress), engine)
@@ -99,6 +105,18 @@ def simulate(
     console = results_console(json)
     console.print(summary_table(result.summary))
     console.print(f"record: {result.record}", highlight=False, soft_wrap=True)
+
+
+def _costs_of(model: str | None, chosen: str, wanted: str | None) -> Costs:
+    """What actions cost on guests of the backend that a sweep wants, None: of the chosen one."""
+    if wanted is not None and (model is None or not holds_models(find_models(model))):
+        raise InputError(
+            f"{BACKEND}={wanted}: what actions cost there is not known",
+            expected="--model with a file of several backends' models, such as models.toml",
+            found="no --model" if model is None else f"{model}, the costs of one kind of guest",
+            hint="`hostemu calibrate models` makes one",
+        )
+    return costs_from(model, wanted or chosen)
 
 
 def _refuse_trace(trace: Path | None) -> None:

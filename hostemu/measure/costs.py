@@ -142,6 +142,11 @@ class Costs:
         optional = [name for name in OPTIONAL if getattr(self, f"{name}_ns")]
         return {name: getattr(self, f"{name}_ns") for name in (*FIGURES, *optional)}
 
+    def figures(self) -> dict[str, int]:
+        """Everything that makes a run what it is; limits that there are not left out."""
+        limits = {name: getattr(self, name) for name in QUEUES if getattr(self, name)}
+        return {**self.figures_ns(), "cores": self.cores, **limits}
+
 
 NO_COSTS = Costs()
 

@@ -25,22 +25,25 @@ DEATHS = 10
 _CONTINUE = "what was finished so far is kept: go on with --continue"
 
 Summary = dict[str, Any]
+Runs = Mapping[Point, tuple[str, Costs]]
+"""What is computed: a scenario as TOML, and what actions cost."""
+
 Finished = Iterator[tuple[Point, Summary]]
 
 
 class Cluster(Protocol):
     """Computes runs."""
 
-    def compute(self, runs: Mapping[Point, str], costs: Costs, engine: str) -> Finished:
-        """The summary of every run (point → its scenario as TOML), in the order in which they are finished."""
+    def compute(self, runs: Runs, engine: str) -> Finished:
+        """The summary of every run, in the order in which they are finished."""
 
 
 class Here:
     """One run after the other, in this process."""
 
-    def compute(self, runs: Mapping[Point, str], costs: Costs, engine: str) -> Finished:
+    def compute(self, runs: Runs, engine: str) -> Finished:
         """See Cluster."""
-        for point, text in runs.items():
+        for point, (text, costs) in runs.items():
             yield point, play_text(text, point.seed, costs, engine)
 
 
@@ -58,12 +61,12 @@ class Distributed:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def compute(self, runs: Mapping[Point, str], costs: Costs, engine: str) -> Finished:
+    def compute(self, runs: Runs, engine: str) -> Finished:
         """See Cluster.  RunError when the cluster is gone, or when a run kills its workers."""
         from dask.distributed import as_completed
 
         points = {}
-        for point, text in runs.items():
+        for point, (text, costs) in runs.items():
             arguments = (__version__, text, point.seed, costs, engine)
             points[self._client.submit(play_remotely, *arguments, pure=False)] = point
         finished = as_completed(list(points))

@@ -15,7 +15,7 @@ from hostemu.measure.costs import Costs
 from hostemu.runner.cluster import cluster
 from hostemu.scenario import Scenario
 from hostemu.sim import EngineName, choose_engine
-from hostemu.sim.sweep import Axis, Point
+from hostemu.sim.sweep import BACKEND, Axis, Point
 
 FILE = "sweep.jsonl"
 
@@ -24,12 +24,20 @@ Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Run:
+    """What is played at a point."""
+
+    scenario: Scenario
+    costs: Costs
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What is swept.  base: the scenario before any axis.  runs: point → its scenario."""
+    """What is swept.  base: the scenario before any axis.  runs: what is played.  costs: unless backends are swept."""
 
     base: Scenario
     axes: tuple[Axis, ...]
-    runs: Mapping[Point, Scenario]
+    runs: Mapping[Point, Run]
     costs: Costs
     engine: EngineName = EngineName.AUTO
 
@@ -38,11 +46,17 @@ class Plan:
         facts = {
             "scenario": self.base.name,
             "scenario_text": self.base.to_toml(),
-            "costs": self.costs.figures_ns() | {"cores": self.costs.cores},
+            "costs": self.costs.figures(),
             "engine": self.engine.value,
             "version": __version__,
+            **({"backends": self._backends()} if any(axis.key == BACKEND for axis in self.axes) else {}),
         }
         return FORM.header(facts)
+
+    def _backends(self) -> dict[str, dict[str, int]]:
+        """CPU times on every backend that is swept."""
+        found = {dict(point.settings)[BACKEND]: run.costs.figures_ns() for point, run in self.runs.items()}
+        return dict(sorted(found.items()))
 
 
 def _parse(entry: Entry) -> tuple[Point, Summary]:
@@ -62,15 +76,17 @@ def run_sweep(plan: Plan, path: Path, on_event: OnEvent, *, resume: bool, addres
     Raises, before anything is played, InputError for a sweep that is there already (without `resume`) or is another
     one, and for runs that the wanted engine cannot play.
     """
-    for scenario in plan.runs.values():
-        choose_engine(plan.engine, scenario, plan.costs, traced=False)
+    for run in plan.runs.values():
+        choose_engine(plan.engine, run.scenario, run.costs, traced=False)
     with FORM.opened(path, plan.header(), resume=resume) as (file, swept):
-        left = {point: plan.runs[point].to_toml() for point in plan.runs if point not in swept.runs}
+        left = {
+            point: (run.scenario.to_toml(), run.costs) for point, run in plan.runs.items() if point not in swept.runs
+        }
         total, done = len(plan.runs), len(plan.runs) - len(left)
         on_event({"phase": "sweep", "done": done, "total": total})
         if left:
             with cluster(address, len(left)) as computing:
-                for point, summary in computing.compute(left, plan.costs, plan.engine.value):
+                for point, summary in computing.compute(left, plan.engine.value):
                     file.append(_entry(point, summary))
                     swept.runs[point] = summary
                     done += 1

@@ -1,18 +1,21 @@
 """What a sweep plays: every combination of the values of some keys, each with the same seeds.
 
+Keys are the scenario's, and those of the host that its guests share: whose costs computation has, how many cores
+there are, and what may wait for a CPU.
+
 The same seeds for every combination (common random numbers) let combinations be compared seed by seed: what differs
 is then the setting, not the luck.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from hostemu.base.errors import InputError, ScenarioError
-from hostemu.measure.costs import Costs
+from hostemu.measure.costs import QUEUES, Costs
 from hostemu.records import summary
 from hostemu.scenario import Scenario
 from hostemu.scenario.problems import Source, known_keys, single_error, unknown_key, validated
@@ -28,19 +31,28 @@ NOT_KEPT = ("scenario_text", "host", "started_at")
 """What a point's summary leaves out: it is the same for all, or of no interest."""
 
 
+HOST = "host"
+BACKEND = f"{HOST}.backend"
+NUMBERS = {f"{HOST}.{name}": name for name in ("cores", *QUEUES)}
+"""Keys of the host that are whole numbers, and their fields of Costs."""
+
+
 @dataclass(frozen=True)
 class Axis:
-    """A key of the scenario, dotted, and the values that it takes, as texts."""
+    """A key of the scenario or of the host, dotted, and the values that it takes, as texts."""
 
     key: str
     values: tuple[str, ...]
+
+
+Settings = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Point:
     """One run of a sweep.  settings: (key, value) of every axis."""
 
-    settings: tuple[tuple[str, str], ...]
+    settings: Settings
     seed: int
 
 
@@ -59,7 +71,7 @@ def parse_axis(text: str) -> Axis:
 
 def _resolved(path: KeyPath, text: str) -> str:
     """The dotted key that ends in this path."""
-    known = list(known_keys(Scenario))
+    known = [*known_keys(Scenario), *(tuple(key.split(".")) for key in (BACKEND, *NUMBERS))]
     ending = [key for key in known if key[-len(path) :] == path]
     if path in ending:
         ending = [path]
@@ -69,6 +81,37 @@ def _resolved(path: KeyPath, text: str) -> str:
     if not ending:
         raise single_error(unknown_key(Scenario, path, Source(f"--sweep {text}")))
     return ".".join(ending[0])
+
+
+def split(settings: Settings) -> tuple[list[str], dict[str, str]]:
+    """(overrides of the scenario, KEY=VALUE each; values of the host's keys)."""
+    host = {key: value for key, value in settings if key.startswith(f"{HOST}.")}
+    return [f"{key}={value}" for key, value in settings if key not in host], host
+
+
+def costs_on(host: Mapping[str, str], of_backend: Callable[[str | None], Costs]) -> Costs:
+    """The costs on such a host.
+
+    of_backend: what actions cost on guests of a backend, None: of the one that was chosen.
+    InputError for a number that is none, and where no costs are known to begin with.
+    """
+    costs = of_backend(host.get(BACKEND))
+    changes: dict[str, Any] = {NUMBERS[key]: _number(key, value) for key, value in host.items() if key in NUMBERS}
+    if changes and costs.is_free:
+        raise InputError(
+            f"{', '.join(key for key in host if key in NUMBERS)}: computation takes no time",
+            expected="a file of what actions cost",
+            found="none",
+            hint="add --model, such as costs.toml made by `hostemu calibrate costs`",
+        )
+    return replace(costs, **changes)
+
+
+def _number(key: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise InputError(f"{key} is wrong", expected="a whole number", found=value) from None
 
 
 def points(axes: Sequence[Axis], first_seed: int, replications: int) -> list[Point]:

@@ -14,10 +14,10 @@ from hostemu.base.errors import InputError, RecordError, RunError
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.runner import cluster as clusters
 from hostemu.runner.cluster import Here, cluster, play_remotely
-from hostemu.runner.sweep import FORM, Plan, finished, run_sweep
+from hostemu.runner.sweep import FORM, Plan, Run, finished, run_sweep
 from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName
-from hostemu.sim.sweep import parse_axis, points
+from hostemu.sim.sweep import parse_axis, points, split
 
 SMALL = ["fleet.terminals=200", "retrieval.list_size=100", "retrieval.concurrency=10"]
 
@@ -27,7 +27,7 @@ def plan(replications: int = 2, costs: Costs = NO_COSTS, *more: str) -> Plan:
     settings = [*SMALL, *more]
     base, axis = load_scenario("thesis-uml", settings), parse_axis("concurrency=10,50")
     runs = {
-        point: load_scenario("thesis-uml", [*settings, *(f"{key}={value}" for key, value in point.settings)])
+        point: Run(load_scenario("thesis-uml", [*settings, *split(point.settings)[0]]), costs)
         for point in points([axis], 3, replications)
     }
     return Plan(base, (axis,), runs, costs, EngineName.FLEET if costs is NO_COSTS else EngineName.AUTO)
@@ -111,7 +111,7 @@ def test_a_file_that_is_no_sweep_is_named(tmp_path: Path, text: str) -> None:
 def test_all_cores_of_this_machine_share_a_sweep(tmp_path: Path) -> None:
     whole = plan(3)
     swept = run_sweep(whole, tmp_path / "sweep.jsonl", ignore, resume=False)
-    alone = dict(Here().compute({p: s.to_toml() for p, s in whole.runs.items()}, NO_COSTS, "fleet"))
+    alone = dict(Here().compute({p: (r.scenario.to_toml(), r.costs) for p, r in whole.runs.items()}, "fleet"))
     assert swept.runs == alone
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hostemu.base.errors import InputError, ScenarioError
-from hostemu.measure.costs import NO_COSTS
+from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.records import summary
 from hostemu.sim import simulate
-from hostemu.sim.sweep import NOT_KEPT, Axis, Point, parse_axis, play_text, points
+from hostemu.sim.sweep import NOT_KEPT, Axis, Point, costs_on, parse_axis, play_text, points, split
 from tests.sim.builders import scenario
 
 
@@ -19,6 +19,8 @@ from tests.sim.builders import scenario
         ("concurrency = 100 , 200", Axis("retrieval.concurrency", ("100", "200"))),
         ("terminals.up.loss=0,0.01", Axis("lines.terminals.up.loss", ("0", "0.01"))),
         ("off.max=45 s", Axis("power.off.max", ("45 s",))),
+        ("cores=1,2", Axis("host.cores", ("1", "2"))),
+        ("host.backend=uml,qemu", Axis("host.backend", ("uml", "qemu"))),
         ("terminals_per_guest=50", Axis("fleet.terminals_per_guest", ("50",))),
     ],
 )
@@ -52,6 +54,20 @@ def test_every_combination_has_the_same_seeds_and_seeds_come_one_after_the_other
     assert made[0] == Point((("a", "1"), ("b", "x")), 7)
     assert [point.settings for point in made[:4]] == [point.settings for point in made[4:]]
     assert points([], 3, 2) == [Point((), 3), Point((), 4)]
+
+
+def test_the_host_of_a_point_is_told_apart_from_its_scenario() -> None:
+    kinds = {"uml": Costs(isp_refused_ns=5, cores=2), None: Costs(isp_refused_ns=7, cores=2)}
+    settings = (("power.on", "3 s"), ("host.backend", "uml"), ("host.cores", "8"), ("host.router_queue_frames", "9"))
+    changes, host = split(settings)
+    assert changes == ["power.on=3 s"]
+    assert costs_on(host, kinds.__getitem__) == Costs(isp_refused_ns=5, cores=8, router_queue_frames=9)
+    assert costs_on({}, kinds.__getitem__) == kinds[None]
+    for wrong in ("many", "0", "1.5"):
+        with pytest.raises(InputError, match="cores"):
+            costs_on({"host.cores": wrong}, kinds.__getitem__)
+    with pytest.raises(InputError, match="takes no time"):
+        costs_on({"host.cores": "4"}, lambda _backend: NO_COSTS)
 
 
 def test_sweeps_that_make_no_sense_are_refused() -> None:

@@ -161,6 +161,18 @@ def test_a_fleet_is_sized(tmp_path: Path, initiative: str, most: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sweep_over_backends_and_cores_has_the_costs_of_each(tmp_path: Path) -> None:
+    swept = ("--sweep", "backend=uml,qemu", "--sweep", "cores=1,4", "--set", "retrieval.concurrency=20")
+    done = hostemu("simulate", "smoke", *swept, "--model", "thesis-2008-models", "--json", "sweep.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {tuple(row["settings"].values()): row for row in json.loads((tmp_path / "sweep.json").read_text())}
+    assert set(found) == {("uml", "1"), ("uml", "4"), ("qemu", "1"), ("qemu", "4")}
+    times = {kind: row["quantities"]["time, s"]["mean"] for kind, row in found.items()}
+    assert times["qemu", "1"] > times["uml", "1"]
+    header = json.loads((tmp_path / "sweeps" / "smoke" / "sweep.jsonl").read_text().splitlines()[0])
+    assert header["backends"]["qemu"]["guest_frame"] > header["backends"]["uml"]["guest_frame"]
+
+
 SWEEP = ("simulate", "smoke", "--sweep", "concurrency=5,20", "--replications", "3")
 
 
@@ -183,6 +195,10 @@ def test_a_sweep_shows_every_setting_and_goes_on_where_it_was_killed(tmp_path: P
         (("--sweep", "concurency=1,2"), "concurency"),
         (("--sweep", "concurrency=1,none"), "retrieval.concurrency"),
         (("--replications", "2", "--trace", "t"), "trace"),
+        (("--sweep", "host.cores=1,2"), "takes no time"),
+        (("--sweep", "host.backend=uml,qemu"), "no --model"),
+        (("--sweep", "host.backend=uml,vax", "--model", "thesis-2008-models"), "vax"),
+        (("--sweep", "host.cores=1,some", "--model", "thesis-2008-models", "--backend", "uml"), "whole number"),
         (("--continue",), "--sweep"),
         (("--dask", "tcp://127.0.0.1:1"), "--sweep"),
     ],
