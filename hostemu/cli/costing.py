@@ -32,6 +32,7 @@ def costs_from(model: str | None, backend: str) -> Costs:
         return NO_COSTS
     facts = host_facts()
     costs = load_costs_or_models(model, backend, facts)
-    for text in remarks(costs, facts):
-        Console(stderr=True).print(f"{model}, {backend} guests: {text}", highlight=False, markup=False, soft_wrap=True)
+    for remark in remarks(costs, facts):
+        text = f"{model}, {backend} guests: {remark}"
+        Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
     return costs

@@ -33,7 +33,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is swept.  base: the scenario before any axis.  runs: what is played.  costs: unless backends are swept."""
+    """What is swept.  base: the scenario before any axis.  costs: of all runs, unless backends are swept."""
 
     base: Scenario
     axes: tuple[Axis, ...]
