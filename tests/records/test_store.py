@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from hostemu.base.deadline import Deadline
 from hostemu.base.errors import InputError, RecordError
 from hostemu.protocol.reasons import Outcome, Reason
 from hostemu.records import TERMINAL, RecordWriter, RunRecord, read_record, records_equal, summary, write_record
@@ -222,10 +223,13 @@ def test_a_killed_writer_leaves_a_readable_record(tmp_path: Path) -> None:
     with subprocess.Popen(order, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writers:
         assert writers.stdin is not None
         assert writers.stdout is not None
-        for _ in range(30):
+        for number in range(30):
             print("another", file=writers.stdin, flush=True)
             pid = int(writers.stdout.readline())
-            time.sleep(pause.uniform(0, 0.05))
+            if number % 3:
+                time.sleep(pause.uniform(0, 0.05))
+            else:  # in the middle, however slow the machine is
+                Deadline.after(10, "a draft").wait_until(lambda: any(tmp_path.glob(".r.h5.*")), 0.0005)
             os.kill(pid, signal.SIGKILL)
             assert writers.stdout.readline() == "killed\n"
             killed_while_writing += len(list(tmp_path.glob(".r.h5.*"))) > 0
