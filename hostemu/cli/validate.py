@@ -129,8 +129,8 @@ def _published(base: Scenario, predictions: int) -> list[JSON]:
     costs = costs_from_models(thesis_models(thesis()), row["row"].lower())
     plan = Plan(base, (), (row["terminals"],), "published", 1, predictions, 1.0)
     with progress_bar(f"{base.name}: predictions") as progress:
-        predicted = predict(plan, row["terminals"], costs, RunDisplay(progress))
-    return results({row["terminals"]: [published_run(row)]}, {row["terminals"]: predicted})
+        predicted = predict(plan, {row["terminals"]: costs}, RunDisplay(progress))
+    return results({row["terminals"]: [published_run(row)]}, predicted)
 
 
 def _predicted(
@@ -138,9 +138,9 @@ def _predicted(
 ) -> list[JSON]:
     """Each size predicted from the runs of others, beside what was measured."""
     cores = len(os.sched_getaffinity(0))
-    predicted = {}
-    for size, others in fitted_to.items():
-        costs = fit_costs([t for t in trials if t.terminals in others], cores, f"runs of {others} terminals")
-        predicted[size] = predict(plan, size, costs, display)
+    costs = {
+        size: fit_costs([t for t in trials if t.terminals in others], cores, f"runs of {others} terminals")
+        for size, others in fitted_to.items()
+    }
     measured = {size: [t.summary for t in trials if t.terminals == size and t.is_valid] for size in fitted_to}
-    return results(measured, predicted)
+    return results(measured, predict(plan, costs, display))

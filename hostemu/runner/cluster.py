@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 from hostemu import __version__
 from hostemu.base.errors import HostemuError, HostError, InputError, RunError
-from hostemu.measure.costs import Costs
-from hostemu.sim.sweep import Point, play_text
+from hostemu.sim.sweep import Point, Task
 
 CONNECT_S = 10.0
 WORKERS_S = 60.0
@@ -25,8 +24,7 @@ DEATHS = 10
 _CONTINUE = "what was finished so far is kept: go on with --continue"
 
 Summary = dict[str, Any]
-Runs = Mapping[Point, tuple[str, Costs]]
-"""What is computed: a scenario as TOML, and what actions cost."""
+Runs = Mapping[Point, Task]
 
 Finished = Iterator[tuple[Point, Summary]]
 
@@ -34,25 +32,25 @@ Finished = Iterator[tuple[Point, Summary]]
 class Cluster(Protocol):
     """Computes runs."""
 
-    def compute(self, runs: Runs, engine: str) -> Finished:
+    def compute(self, runs: Runs) -> Finished:
         """The summary of every run, in the order in which they are finished."""
 
 
 class Here:
     """One run after the other, in this process."""
 
-    def compute(self, runs: Runs, engine: str) -> Finished:
+    def compute(self, runs: Runs) -> Finished:
         """See Cluster."""
-        for point, (text, costs) in runs.items():
-            yield point, play_text(text, point.seed, costs, engine)
+        for point, task in runs.items():
+            yield point, task.play(point.seed)
 
 
-def play_remotely(version: str, text: str, seed: int, costs: Costs, engine: str) -> Summary:
+def play_remotely(version: str, task: Task, seed: int) -> Summary:
     """What a worker does; RunError when it is of another version than who asks."""
     if version != __version__:
         found = f"hostemu {__version__}"
         raise RunError("a worker of the cluster has another version", expected=f"hostemu {version}", found=found)
-    return play_text(text, seed, costs, engine)
+    return task.play(seed)
 
 
 class Distributed:
@@ -61,14 +59,13 @@ class Distributed:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def compute(self, runs: Runs, engine: str) -> Finished:
+    def compute(self, runs: Runs) -> Finished:
         """See Cluster.  RunError when the cluster is gone, or when a run kills its workers."""
         from dask.distributed import as_completed
 
         points = {}
-        for point, (text, costs) in runs.items():
-            arguments = (__version__, text, point.seed, costs, engine)
-            points[self._client.submit(play_remotely, *arguments, pure=False)] = point
+        for point, task in runs.items():
+            points[self._client.submit(play_remotely, __version__, task, point.seed, pure=False)] = point
         finished = as_completed(list(points))
         while points:
             self._wait(finished)

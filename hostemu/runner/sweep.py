@@ -15,7 +15,7 @@ from hostemu.measure.costs import Costs
 from hostemu.runner.cluster import cluster
 from hostemu.scenario import Scenario
 from hostemu.sim import EngineName, choose_engine
-from hostemu.sim.sweep import BACKEND, Axis, Point
+from hostemu.sim.sweep import BACKEND, Axis, Point, Task
 
 FILE = "sweep.jsonl"
 
@@ -80,13 +80,15 @@ def run_sweep(plan: Plan, path: Path, on_event: OnEvent, *, resume: bool, addres
         choose_engine(plan.engine, run.scenario, run.costs, traced=False)
     with FORM.opened(path, plan.header(), resume=resume) as (file, swept):
         left = {
-            point: (run.scenario.to_toml(), run.costs) for point, run in plan.runs.items() if point not in swept.runs
+            point: Task(run.scenario.to_toml(), run.costs, plan.engine.value)
+            for point, run in plan.runs.items()
+            if point not in swept.runs
         }
         total, done = len(plan.runs), len(plan.runs) - len(left)
         on_event({"phase": "sweep", "done": done, "total": total})
         if left:
             with cluster(address, len(left)) as computing:
-                for point, summary in computing.compute(left, plan.engine.value):
+                for point, summary in computing.compute(left):
                     file.append(_entry(point, summary))
                     swept.runs[point] = summary
                     done += 1

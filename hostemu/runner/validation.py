@@ -6,7 +6,7 @@ Predictions use seeds of their own: what a real run of tomorrow will draw is not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from hostemu.base.appendable import Entry, Kind
 from hostemu.base.errors import InputError, RunError
 from hostemu.base.ledger import Form
 from hostemu.measure.costs import Costs
-from hostemu.records import RunRecord, read_record, summary
+from hostemu.records import RunRecord, read_record
+from hostemu.runner.cluster import cluster
 from hostemu.runner.play import play_real
 from hostemu.scenario import Scenario
-from hostemu.sim import simulate
+from hostemu.sim import EngineName
+from hostemu.sim.sweep import Point, Task
 
 FILE = "validation.jsonl"
 NOT_KEPT = ("scenario_text", "host")
@@ -191,13 +193,20 @@ def _shares(runs: Sequence[Mapping[str, float]], total: str, actions: Sequence[s
 # prediction
 
 
-def predict(plan: Plan, terminals: int, costs: Costs, on_event: OnEvent) -> list[Summary]:
-    """The twin's runs of so many terminals."""
-    found = []
-    for number in range(plan.predictions):
-        note = f"{terminals} terminals, run {number + 1} of {plan.predictions}"
-        on_event({"phase": "prediction", "done": number, "total": plan.predictions, "note": note})
-        scenario = plan.scenario(terminals, FIRST_PREDICTED_SEED + number)
-        record = replace(simulate(scenario.scaled(plan.time_scale), costs=costs), time_scale=plan.time_scale)
-        found.append({name: value for name, value in summary(record).items() if name not in NOT_KEPT})
-    return found
+def predict(plan: Plan, wanted: Mapping[int, Costs], on_event: OnEvent) -> dict[int, list[Summary]]:
+    """The twin's runs of each of these numbers of terminals, with its costs; shared by this machine's cores."""
+    seeds = range(FIRST_PREDICTED_SEED, FIRST_PREDICTED_SEED + plan.predictions)
+    tasks: dict[Point, Task] = {}
+    for terminals in sorted(wanted, reverse=True):
+        text = plan.scenario(terminals, plan.base.seed).scaled(plan.time_scale).to_toml()
+        task = Task(text, wanted[terminals], EngineName.SIMPY.value, plan.time_scale)
+        tasks |= {Point((("fleet.terminals", str(terminals)),), seed): task for seed in seeds}
+    found: dict[Point, Summary] = {}
+    with cluster(None, len(tasks)) as computing:
+        for point, summed_up in computing.compute(tasks):
+            on_event({"phase": "prediction", "done": len(found), "total": len(tasks)})
+            found[point] = {name: value for name, value in summed_up.items() if name not in NOT_KEPT}
+    return {
+        terminals: [found[Point((("fleet.terminals", str(terminals)),), seed)] for seed in seeds]
+        for terminals in wanted
+    }

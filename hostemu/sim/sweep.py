@@ -9,6 +9,7 @@ is then the setting, not the luck.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -129,14 +130,25 @@ def points(axes: Sequence[Axis], first_seed: int, replications: int) -> list[Poi
     return [Point(settings, first_seed + n) for n in range(replications) for settings in combinations]
 
 
-def play_text(text: str, seed: int, costs: Costs, engine: str) -> dict[str, Any]:
-    """Play a scenario given as TOML: the summary of its run.  It needs nothing but its arguments, anywhere."""
-    import tomllib
+@dataclass(frozen=True)
+class Task:
+    """A run that can be computed anywhere.
 
-    scenario = validated(Scenario, tomllib.loads(text), Source("a point of the sweep"))
-    choice = choose_engine(EngineName(engine), scenario, costs, traced=False)
-    if choice.name is EngineName.FLEET:
-        record = simulate_fleet(scenario, seed=seed, threads=1)
-    else:
-        record = simulate(scenario, seed=seed, costs=costs)
-    return {name: value for name, value in summary(record).items() if name not in NOT_KEPT}
+    text: the scenario as TOML.  time_scale: how much faster than meant its durations are; results are told as meant.
+    """
+
+    text: str
+    costs: Costs
+    engine: str
+    time_scale: float = 1.0
+
+    def play(self, seed: int) -> dict[str, Any]:
+        """The summary of the run."""
+        scenario = validated(Scenario, tomllib.loads(self.text), Source("a point of the sweep"))
+        choice = choose_engine(EngineName(self.engine), scenario, self.costs, traced=False)
+        if choice.name is EngineName.FLEET:
+            record = simulate_fleet(scenario, seed=seed, threads=1)
+        else:
+            record = simulate(scenario, seed=seed, costs=self.costs)
+        found = summary(replace(record, time_scale=self.time_scale))
+        return {name: value for name, value in found.items() if name not in NOT_KEPT}

@@ -17,7 +17,7 @@ from hostemu.runner.cluster import Here, cluster, play_remotely
 from hostemu.runner.sweep import FORM, Plan, Run, finished, run_sweep
 from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName
-from hostemu.sim.sweep import parse_axis, points, split
+from hostemu.sim.sweep import Task, parse_axis, points, split
 
 SMALL = ["fleet.terminals=200", "retrieval.list_size=100", "retrieval.concurrency=10"]
 
@@ -111,7 +111,7 @@ def test_a_file_that_is_no_sweep_is_named(tmp_path: Path, text: str) -> None:
 def test_all_cores_of_this_machine_share_a_sweep(tmp_path: Path) -> None:
     whole = plan(3)
     swept = run_sweep(whole, tmp_path / "sweep.jsonl", ignore, resume=False)
-    alone = dict(Here().compute({p: (r.scenario.to_toml(), r.costs) for p, r in whole.runs.items()}, "fleet"))
+    alone = dict(Here().compute({p: Task(r.scenario.to_toml(), r.costs, "fleet") for p, r in whole.runs.items()}))
     assert swept.runs == alone
 
 
@@ -140,4 +140,4 @@ def test_a_cluster_that_is_not_there_is_bad_input(monkeypatch: pytest.MonkeyPatc
 
 def test_a_worker_of_another_version_refuses() -> None:
     with pytest.raises(RunError, match="another version"):
-        play_remotely("0.0.0", "", 1, NO_COSTS, "auto")
+        play_remotely("0.0.0", Task("", NO_COSTS, "auto"), 1)

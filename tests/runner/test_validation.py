@@ -134,7 +134,7 @@ def test_a_line_that_is_incomplete_is_named(tmp_path: Path) -> None:
 
 def test_predictions_have_seeds_of_their_own() -> None:
     costs = fit_costs([trial(1, refusals=100, exchanges=10), trial(1, refusals=10, exchanges=100)], 2, "t")
-    found = predict(plan(), 15, costs, lambda _event: None)
+    found = predict(plan(), {15: costs}, lambda _event: None)[15]
     assert [run["terminals"] for run in found] == [15, 15]
     assert found[0]["seed"] != found[1]["seed"]
     assert {run["seed"] for run in found}.isdisjoint({1, 2})

@@ -8,7 +8,7 @@ from hostemu.base.errors import InputError, ScenarioError
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.records import summary
 from hostemu.sim import simulate
-from hostemu.sim.sweep import NOT_KEPT, Axis, Point, costs_on, parse_axis, play_text, points, split
+from hostemu.sim.sweep import NOT_KEPT, Axis, Point, Task, costs_on, parse_axis, points, split
 from tests.sim.builders import scenario
 
 
@@ -80,5 +80,13 @@ def test_sweeps_that_make_no_sense_are_refused() -> None:
 def test_a_point_is_the_run_of_its_scenario_and_seed() -> None:
     plan = scenario({"fleet.terminals": 12, "power.on": "5 s", "power.off.max": "30 s", "power.phase": "random"})
     whole = summary(simulate(plan, seed=5))
-    assert play_text(plan.to_toml(), 5, NO_COSTS, "simpy") == {k: v for k, v in whole.items() if k not in NOT_KEPT}
-    assert play_text(plan.to_toml(), 5, NO_COSTS, "fleet")["retrieved"] == whole["retrieved"]
+    assert Task(plan.to_toml(), NO_COSTS, "simpy").play(5) == {k: v for k, v in whole.items() if k not in NOT_KEPT}
+    assert Task(plan.to_toml(), NO_COSTS, "fleet").play(5)["retrieved"] == whole["retrieved"]
+
+
+def test_what_is_played_faster_is_told_as_it_was_meant() -> None:
+    plan = scenario({"fleet.terminals": 12, "power.on": "5 s", "power.off.max": "30 s", "power.phase": "random"})
+    meant = Task(plan.to_toml(), NO_COSTS, "simpy").play(5)
+    faster = Task(plan.scaled(10.0).to_toml(), NO_COSTS, "simpy", 10.0).play(5)
+    assert faster["time_scale"] == 10.0
+    assert faster["makespan_s"] == pytest.approx(meant["makespan_s"], rel=0.05)
