@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hostemu.base.errors import HostError, InputError
 from hostemu.base.packages import how_to_install, missing, packages_for
+from hostemu.base.work_folder import locked, sweep, work_folder
 from hostemu.guests.kernel_config import allconfig, dropped, fragment_file, parse_fragment
 from hostemu.guests.kernel_image import Kind, file_sha256, identify
 from hostemu.guests.kernel_make import Progress, StepCounter, run_make
@@ -44,8 +41,6 @@ from hostemu.guests.kernels import (
 
 TOOLS = ("make", "gcc", "ld", "flex", "bison", "bc", "m4", "/usr/include/stdio.h")
 UNPACKERS = {".xz": "xz", ".bz2": "bzip2", ".zst": "zstd"}
-WORK_PREFIX = ".work-"
-SWEEP_LOCK = ".sweep.lock"
 TREE_BYTES, OBJECT_BYTES = 1_600_000_000, 200_000_000
 """What an unpacked source and the objects of a lean kernel take; measured with 6.1."""
 
@@ -119,12 +114,15 @@ def build_kernel(kind: Kind, on_progress: Progress, jobs: int | None = None, sou
         _demand_packages(kind, source)
     plan = Plan(kind, find_source(source), _compiler(), jobs or len(os.sched_getaffinity(0)))
     counter = StepCounter(plan.recipe.steps, on_progress)
-    with _locked(plan.folder.with_name(f".{plan.folder.name}.lock")):
-        kernel = _cached(plan.folder)
-        if kernel is None:
-            _demand_packages(kind, source)
-            kernel = _built(plan, counter)
-        _mark_as_last(plan.folder / RECORD_NAME)
+    try:
+        with locked(plan.folder.with_name(f".{plan.folder.name}.lock")):
+            kernel = _cached(plan.folder)
+            if kernel is None:
+                _demand_packages(kind, source)
+                kernel = _built(plan, counter)
+            _mark_as_last(plan.folder / RECORD_NAME)
+    except OSError as error:
+        raise _cannot_write(error) from error
     counter.finish()
     return kernel
 
@@ -160,40 +158,23 @@ def _cached(folder: Path) -> Kernel | None:
         return None
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Nobody else builds the same kernel in the meantime; the lock ends with this process, however that ends."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise _cannot_write(error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _built(plan: Plan, counter: StepCounter) -> Kernel:
     """Build it in a folder of its own, and move it to its place when it is whole."""
     sweep(kernels_dir())
     _demand_space(plan)
     started = time.monotonic()
     log = kernels_dir() / f"{plan.folder.name}.log"
-    try:
-        with _work_folder(kernels_dir()) as (work, held):
-            log.write_text("")
-            tree = _tree(plan.source, work, held)
-            config = _configure(plan, tree, work / "objects", log, held)
-            make = [f"-j{plan.jobs}", *_goal(plan, tree, work / "objects"), plan.recipe.target]
-            run_make(make, log, held, counter.line)
-            done = _harvest(plan, tree, work, config, time.monotonic() - started)
-            log.replace(done / "build.log")
-            if plan.folder.exists():  # damaged
-                plan.folder.rename(work / "damaged")
-            done.rename(plan.folder)
-    except OSError as error:
-        raise _cannot_write(error) from error
+    with work_folder(kernels_dir()) as (work, held):
+        log.write_text("")
+        tree = _tree(plan.source, work, held)
+        config = _configure(plan, tree, work / "objects", log, held)
+        make = [f"-j{plan.jobs}", *_goal(plan, tree, work / "objects"), plan.recipe.target]
+        run_make(make, log, held, counter.line)
+        done = _harvest(plan, tree, work, config, time.monotonic() - started)
+        log.replace(done / "build.log")
+        if plan.folder.exists():  # damaged
+            plan.folder.rename(work / "damaged")
+        done.rename(plan.folder)
     return read_lean(plan.folder).kernel
 
 
@@ -289,47 +270,3 @@ def _version(plan: Plan, image: Path, source_says: str) -> str:
     if not version.startswith(source_says):
         raise HostError(f"the kernel made of {plan.source.path} is another", expected=source_says, found=version)
     return version
-
-
-@contextmanager
-def _work_folder(parent: Path) -> Iterator[tuple[Path, int]]:
-    """A locked temporary folder that is removed when the block ends, and the descriptor that locks it.
-
-    What a process that was killed leaves is unlocked as soon as its last child is gone; then `sweep` removes it.
-    """
-    with _locked(parent / SWEEP_LOCK):
-        work = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=parent))
-        descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield work, descriptor
-    finally:
-        _remove(work)
-        os.close(descriptor)
-
-
-def sweep(parent: Path) -> None:
-    """Remove what builds that were killed have left, and nothing that anyone still works in."""
-    with _locked(parent / SWEEP_LOCK):
-        for work in parent.glob(f"{WORK_PREFIX}*"):
-            if not _in_use(work):
-                _remove(work)
-
-
-def _in_use(work: Path) -> bool:
-    try:
-        descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # its owner has just removed it
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _remove(folder: Path) -> None:
-    """Compilers that are just being killed may still write: what they add is left to the next sweep."""
-    shutil.rmtree(folder, ignore_errors=True)

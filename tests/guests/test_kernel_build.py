@@ -16,8 +16,9 @@ import pytest
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import HostError
+from hostemu.base.work_folder import sweep
 from hostemu.guests import kernel_build, kernel_source
-from hostemu.guests.kernel_build import Plan, build_kernel, missing_packages, sweep
+from hostemu.guests.kernel_build import Plan, build_kernel, missing_packages
 from hostemu.guests.kernel_image import KINDS, Kind
 from hostemu.guests.kernel_source import Source
 from hostemu.guests.kernels import find_kernel, kernels_dir, lean_kernels
