@@ -58,8 +58,8 @@ def die(_argument: Any, _emit: Emit) -> None:
 def linger(marker: str, emit: Emit) -> None:
     """Start a program and an orphan, say so, and wait; note when the end is orderly."""
     subprocess.Popen(["sh", "-c", "sleep 1000 & exec sleep 1000"])
-    emit({"waiting": True})
     try:
+        emit({"waiting": True})
         threading.Event().wait()
     finally:
         Path(marker).write_text("tidied up")
