@@ -25,11 +25,12 @@ def cache_dir(*parts: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return folder
 
 
-def _unwritable(folder: Path, error: OSError) -> HostError:
+def unwritable(folder: Path, error: OSError) -> HostError:
+    """The error that says so, and what to do."""
     return HostError(
         f"cannot write in the cache folder {folder}",
         found=error.strerror or str(error),
@@ -47,7 +48,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise _unwritable(path.parent, error) from error
+        raise unwritable(path.parent, error) from error
     os.close(handle)
     draft = Path(name)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +31,7 @@ from hostemu.measure.costs import Costs
 from hostemu.runner.play import play_simulated
 from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName
-from hostemu.sim.sweep import BACKEND
+from hostemu.sim.sweep import BACKEND, CHOSEN
 
 RUNS = Path("runs")
 
@@ -87,7 +87,7 @@ def simulate(
             changes,
             axes or [],
             replications,
-            of_backend=cache(partial(_costs_of, model, backend)),
+            costs_of=partial(_costs_of, model, backend),
             engine=engine,
             time_scale=time_scale,
             output=output,
@@ -107,9 +107,9 @@ def simulate(
     console.print(f"record: {result.record}", highlight=False, soft_wrap=True)
 
 
-def _costs_of(model: str | None, chosen: str, wanted: str | None) -> Costs:
-    """What actions cost on guests of the backend that a sweep wants, None: of the chosen one."""
-    if wanted is not None and (model is None or not holds_models(find_models(model))):
+def _costs_of(model: str | None, chosen: str, wanted: str) -> Costs:
+    """What actions cost on guests of the backend that a sweep wants, CHOSEN or another."""
+    if wanted != CHOSEN and (model is None or not holds_models(find_models(model))):
         raise InputError(
             f"{BACKEND}={wanted}: what actions cost there is not known",
             expected="--model with a file of several backends' models, such as models.toml",

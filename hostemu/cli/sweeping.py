@@ -7,12 +7,12 @@ from pathlib import Path
 
 from hostemu.cli.output import progress_bar, results_console, write_json
 from hostemu.cli.progress import RunDisplay
-from hostemu.measure.costs import NO_COSTS, Costs
+from hostemu.measure.costs import Costs
 from hostemu.report.sweep import as_table, sweep_results
 from hostemu.runner.sweep import FILE, Plan, Run, finished, run_sweep
 from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName
-from hostemu.sim.sweep import BACKEND, costs_on, parse_axis, points, split
+from hostemu.sim.sweep import backends, costs_on, parse_axis, points, split
 
 FOLDER = Path("sweeps")
 
@@ -23,7 +23,7 @@ def sweep(
     axes: Sequence[str],
     replications: int,
     *,
-    of_backend: Callable[[str | None], Costs],
+    costs_of: Callable[[str], Costs],
     engine: EngineName,
     time_scale: float,
     output: Path | None,
@@ -33,15 +33,15 @@ def sweep(
 ) -> None:
     """Play every combination of the axes' values, `replications` times, and show them side by side.
 
-    of_backend: what actions cost on guests of a backend, None: of the one that the user has chosen.
+    costs_of: what actions cost on guests of a backend, or of CHOSEN.
     """
     base = load_scenario(scenario, settings, time_scale)
     parsed = tuple(map(parse_axis, axes))
+    costs = {backend: costs_of(backend) for backend in backends(parsed)}
     runs = {}
     for point in points(parsed, base.seed, replications):
         changes, host = split(point.settings)
-        runs[point] = Run(load_scenario(scenario, [*settings, *changes], time_scale), costs_on(host, of_backend))
-    costs = NO_COSTS if any(axis.key == BACKEND for axis in parsed) else of_backend(None)
+        runs[point] = Run(load_scenario(scenario, [*settings, *changes], time_scale), costs_on(host, costs))
     plan = Plan(base, parsed, runs, costs, engine)
     path = (output or FOLDER / base.name) / FILE
     with progress_bar(f"{base.name}: {len(runs)} runs, simulated, into {path}", eta=True) as progress:

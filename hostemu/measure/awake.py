@@ -1,7 +1,7 @@
 """Cores that stay awake while something is measured, so that timers are punctual.
 
-A core with nothing to do sleeps, and takes its time to come back: some 0.1 ms on hardware, and in a virtual machine
-until the hypervisor has a core for it again, which on a busy host may be several milliseconds.  A process that holds
+A core with nothing to do sleeps, and takes its time to come back, most of all in a virtual machine: there it waits
+until the hypervisor has a core for it again (tests/bench/test_awake_bench.py).  A process that holds
 /dev/cpu_dma_latency open with a 0 in it has idle cores wait awake (PM QoS, Documentation/power/pm_qos_interface.rst).
 They count as idle all the same.  The kernel forgets it when the process ends, however that comes.
 """

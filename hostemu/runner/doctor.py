@@ -20,6 +20,7 @@ from hostemu.measure.limits import Limit, Plan, capacity, examine
 from hostemu.runner.backends import GRACE_S, Choice, one_line, try_backends
 from hostemu.runner.tools import TOOLS, Tool, install_hint
 
+TIMERS = "punctual timers"
 LAB_S = 3.0
 """For the first lab, and for whatever else is asked of the system."""
 
@@ -132,14 +133,10 @@ def _auto_finding(auto: Choice | HostemuError) -> Finding:
 
 def _timers() -> Finding:
     reason = why_not_awake()
-    detail = "late ones may make runs invalid: cores cannot be kept awake: " + reason
-    return Finding(
-        "timers",
-        "punctual timers",
-        not reason,
-        detail if reason else "cores are kept awake during runs",
-        "run as root" if reason else "",
-    )
+    if not reason:
+        return Finding("timers", TIMERS, True, "cores are kept awake during runs")
+    detail = f"late ones may make runs invalid: cores cannot be kept awake: {reason}"
+    return Finding("timers", TIMERS, False, detail, "run as root" if os.geteuid() else "")
 
 
 def _concrete(plan: Plan, auto: Choice | HostemuError) -> Plan:

@@ -15,7 +15,7 @@ from hostemu.measure.costs import Costs
 from hostemu.runner.cluster import cluster
 from hostemu.scenario import Scenario
 from hostemu.sim import EngineName, choose_engine
-from hostemu.sim.sweep import BACKEND, Axis, Point, Task
+from hostemu.sim.sweep import Axis, Point, Task
 
 FILE = "sweep.jsonl"
 
@@ -33,12 +33,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is swept.  base: the scenario before any axis.  costs: of all runs, unless backends are swept."""
+    """What is swept.  base: the scenario before any axis.  costs: by backend, before any axis."""
 
     base: Scenario
     axes: tuple[Axis, ...]
     runs: Mapping[Point, Run]
-    costs: Costs
+    costs: Mapping[str, Costs]
     engine: EngineName = EngineName.AUTO
 
     def header(self) -> Entry:
@@ -46,17 +46,11 @@ class Plan:
         facts = {
             "scenario": self.base.name,
             "scenario_text": self.base.to_toml(),
-            "costs": self.costs.figures(),
+            "costs": {backend: costs.figures() for backend, costs in sorted(self.costs.items())},
             "engine": self.engine.value,
             "version": __version__,
-            **({"backends": self._backends()} if any(axis.key == BACKEND for axis in self.axes) else {}),
         }
         return FORM.header(facts)
-
-    def _backends(self) -> dict[str, dict[str, int]]:
-        """CPU times on every backend that is swept."""
-        found = {dict(point.settings)[BACKEND]: run.costs.figures_ns() for point, run in self.runs.items()}
-        return dict(sorted(found.items()))
 
 
 def _parse(entry: Entry) -> tuple[Point, Summary]:

@@ -205,7 +205,7 @@ def predict(plan: Plan, wanted: Mapping[int, Costs], on_event: OnEvent) -> dict[
     with cluster(None, len(tasks)) as computing:
         for point, summed_up in computing.compute(tasks):
             on_event({"phase": "prediction", "done": len(found), "total": len(tasks)})
-            found[point] = {name: value for name, value in summed_up.items() if name not in NOT_KEPT}
+            found[point] = summed_up
     return {
         terminals: [found[Point((("fleet.terminals", str(terminals)),), seed)] for seed in seeds]
         for terminals in wanted

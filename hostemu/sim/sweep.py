@@ -10,7 +10,7 @@ is then the setting, not the luck.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -34,6 +34,9 @@ NOT_KEPT = ("scenario_text", "host", "started_at")
 
 HOST = "host"
 BACKEND = f"{HOST}.backend"
+CHOSEN = ""
+"""The backend that is not swept, but chosen for all runs."""
+
 NUMBERS = {f"{HOST}.{name}": name for name in ("cores", *QUEUES)}
 """Keys of the host that are whole numbers, and their fields of Costs."""
 
@@ -90,13 +93,17 @@ def split(settings: Settings) -> tuple[list[str], dict[str, str]]:
     return [f"{key}={value}" for key, value in settings if key not in host], host
 
 
-def costs_on(host: Mapping[str, str], of_backend: Callable[[str | None], Costs]) -> Costs:
-    """The costs on such a host.
+def backends(axes: Sequence[Axis]) -> tuple[str, ...]:
+    """The backends that are swept; CHOSEN alone where none is."""
+    return next((axis.values for axis in axes if axis.key == BACKEND), (CHOSEN,))
 
-    of_backend: what actions cost on guests of a backend, None: of the one that was chosen.
+
+def costs_on(host: Mapping[str, str], by_backend: Mapping[str, Costs]) -> Costs:
+    """The costs on such a host.  by_backend: what actions cost on guests of each of `backends`.
+
     InputError for a number that is none, and where no costs are known to begin with.
     """
-    costs = of_backend(host.get(BACKEND))
+    costs = by_backend[host.get(BACKEND, CHOSEN)]
     changes: dict[str, Any] = {NUMBERS[key]: _number(key, value) for key, value in host.items() if key in NUMBERS}
     if changes and costs.is_free:
         raise InputError(

@@ -17,7 +17,7 @@ from hostemu.runner.cluster import Here, cluster, play_remotely
 from hostemu.runner.sweep import FORM, Plan, Run, finished, run_sweep
 from hostemu.scenario import load_scenario
 from hostemu.sim import EngineName
-from hostemu.sim.sweep import Task, parse_axis, points, split
+from hostemu.sim.sweep import CHOSEN, Task, parse_axis, points, split
 
 SMALL = ["fleet.terminals=200", "retrieval.list_size=100", "retrieval.concurrency=10"]
 
@@ -30,7 +30,7 @@ def plan(replications: int = 2, costs: Costs = NO_COSTS, *more: str) -> Plan:
         point: Run(load_scenario("thesis-uml", [*settings, *split(point.settings)[0]]), costs)
         for point in points([axis], 3, replications)
     }
-    return Plan(base, (axis,), runs, costs, EngineName.FLEET if costs is NO_COSTS else EngineName.AUTO)
+    return Plan(base, (axis,), runs, {CHOSEN: costs}, EngineName.FLEET if costs is NO_COSTS else EngineName.AUTO)
 
 
 def ignore(_event: dict[str, Any]) -> None:

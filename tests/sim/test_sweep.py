@@ -8,7 +8,7 @@ from hostemu.base.errors import InputError, ScenarioError
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.records import summary
 from hostemu.sim import simulate
-from hostemu.sim.sweep import NOT_KEPT, Axis, Point, Task, costs_on, parse_axis, points, split
+from hostemu.sim.sweep import CHOSEN, NOT_KEPT, Axis, Point, Task, backends, costs_on, parse_axis, points, split
 from tests.sim.builders import scenario
 
 
@@ -57,17 +57,19 @@ def test_every_combination_has_the_same_seeds_and_seeds_come_one_after_the_other
 
 
 def test_the_host_of_a_point_is_told_apart_from_its_scenario() -> None:
-    kinds = {"uml": Costs(isp_refused_ns=5, cores=2), None: Costs(isp_refused_ns=7, cores=2)}
+    kinds = {"uml": Costs(isp_refused_ns=5, cores=2), CHOSEN: Costs(isp_refused_ns=7, cores=2)}
     settings = (("power.on", "3 s"), ("host.backend", "uml"), ("host.cores", "8"), ("host.router_queue_frames", "9"))
     changes, host = split(settings)
+    assert backends([parse_axis("backend=uml,qemu")]) == ("uml", "qemu")
+    assert backends([parse_axis("cores=1,2")]) == (CHOSEN,)
     assert changes == ["power.on=3 s"]
-    assert costs_on(host, kinds.__getitem__) == Costs(isp_refused_ns=5, cores=8, router_queue_frames=9)
-    assert costs_on({}, kinds.__getitem__) == kinds[None]
+    assert costs_on(host, kinds) == Costs(isp_refused_ns=5, cores=8, router_queue_frames=9)
+    assert costs_on({}, kinds) == kinds[CHOSEN]
     for wrong in ("many", "0", "1.5"):
         with pytest.raises(InputError, match="cores"):
-            costs_on({"host.cores": wrong}, kinds.__getitem__)
+            costs_on({"host.cores": wrong}, kinds)
     with pytest.raises(InputError, match="takes no time"):
-        costs_on({"host.cores": "4"}, lambda _backend: NO_COSTS)
+        costs_on({"host.cores": "4"}, {CHOSEN: NO_COSTS})
 
 
 def test_sweeps_that_make_no_sense_are_refused() -> None:

@@ -170,7 +170,7 @@ def test_a_sweep_over_backends_and_cores_has_the_costs_of_each(tmp_path: Path) -
     times = {kind: row["quantities"]["time, s"]["mean"] for kind, row in found.items()}
     assert times["qemu", "1"] > times["uml", "1"]
     header = json.loads((tmp_path / "sweeps" / "smoke" / "sweep.jsonl").read_text().splitlines()[0])
-    assert header["backends"]["qemu"]["guest_frame"] > header["backends"]["uml"]["guest_frame"]
+    assert header["costs"]["qemu"]["guest_frame"] > header["costs"]["uml"]["guest_frame"]
 
 
 SWEEP = ("simulate", "smoke", "--sweep", "concurrency=5,20", "--replications", "3")

@@ -6,11 +6,12 @@ It lasts as long as the whole, and its terminals are tried as often, since what 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hostemu.base.cache import cache_dir
+from hostemu.base.cache import cache_dir, unwritable
 from hostemu.base.errors import HostError, InputError
 from hostemu.base.work_folder import sweep, work_folder
 from hostemu.gine import Engine, Network
@@ -94,12 +95,11 @@ def play_small(asked: Asked, time_scale: float, sizes: Sizes, on_event: OnEvent)
     call_in_lab("hostemu.runner.forecast.small:warm_up", None)
     runs = [(guests, repeat) for repeat in range(sizes.repeats) for guests in sizes.guests]
     parent = cache_dir("plans")
-    sweep(parent)
     for number, (guests, repeat) in enumerate(runs):
         note = f"{guests} guests, {time_scale:g} times faster"
         on_event({"phase": "measure", "done": number, "total": len(runs), "note": note})
         small = in_small(scenario, guests).model_copy(update={"seed": scenario.seed + repeat})
-        with work_folder(parent) as (folder, _):
+        with _folder(parent) as folder:
             result = _play(asked, small, folder, time_scale)
         yield _played(small, result.summary)
     on_event({"phase": "measure", "done": len(runs), "total": len(runs)})
@@ -113,6 +113,17 @@ def warm_up(_argument: Any, _emit: OnEvent) -> None:
     """Inside a lab: have the emulator compiled, which happens once and is no part of what a run takes."""
     with Engine(Network(1)):
         pass
+
+
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    """A folder for a run; those of plans that were killed are removed.  HostError when it cannot be written."""
+    try:
+        sweep(parent)
+        with work_folder(parent) as (folder, _):
+            yield folder
+    except OSError as error:
+        raise unwritable(parent, error) from error
 
 
 def _played(scenario: Scenario, summary: dict[str, Any]) -> Played:

@@ -12,10 +12,9 @@ from hostemu.records import CLASS_BITS, CLASSES, PROGRESS, TALLY, times_of
 from hostemu.scenario import Scenario
 from hostemu.scenario.derive import FIRST_DEVICE_ID
 from hostemu.sim.center import PROGRESS_INTERVAL_NS
-from hostemu.sim.fleet.codes import FAILED, RETRIEVED
+from hostemu.sim.fleet.codes import DEADLINE, FAILED, RETRIEVED
 from hostemu.sim.fleet.terminal import Counts, Table
 
-DEADLINE = int(Reason.DEADLINE)
 KINDS = max(Outcome) + 1
 REASONS = max(Reason) + 1
 INTERVALS = 100_000

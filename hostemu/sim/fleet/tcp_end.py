@@ -29,7 +29,6 @@ from hostemu.sim.tcp import (
 
 Array = npt.NDArray[Any]
 
-
 CLOSED, SYN_SENT, SYN_RECEIVED, ESTABLISHED = 0, 1, 2, 3
 ISP, TERMINAL = 0, 1
 """The ends.  Frames of the one go DOWN, of the other UP."""
