@@ -31,6 +31,7 @@ SCALES: Mapping[str, Scale] = {
 """By the unit in which a campaign keeps its values."""
 
 WHOLE = Scale(1.0, "", 0)
+OCTETS = Scale(1.0, "B", 0)
 
 
 def scale_of(quantity: Mapping[str, Any]) -> Scale:

@@ -45,3 +45,11 @@ def test_only_guests_of_a_backend_are_shown_and_variables_must_be_theirs() -> No
     assert [row["name"] for row in described(MODELS, {}, "qemu")] == ["boot-qemu"]
     with pytest.raises(InputError, match="function of configured_bytes"):
         described(MODELS, {"configured_bytes": 1.0}, "qemu")
+
+
+@pytest.mark.parametrize(("most", "shown"), [(1400, "200 … 1,400 B"), (4 * MIB, "0.0 … 4.0 MiB")])
+def test_ranges_are_shown_in_a_unit_of_their_size(most: int, shown: str) -> None:
+    sizes = [200.0, most / 4, most / 2, float(most)]
+    models = Models("a test", {"load": Model("packets_per_s", "payload_bytes", "uml", fit("linear", sizes, sizes))})
+    cells = list(as_table("a test", described(models, {})).columns[1].cells)
+    assert cells == [f"linear over payload_bytes\n{shown}"]
