@@ -26,6 +26,8 @@ WIRINGS = {
     "tap": ["--set", "hosts.wiring=tap", "--set", "lines={}"],
     "multicast": ["--set", "hosts.wiring=segment", "--set", "hosts.segment=multicast", "--set", ONE_LINE],
     "switch": ["--set", "hosts.wiring=segment", "--set", "hosts.segment=switch", "--set", ONE_LINE],
+}
+PROGRAMS = {
     "center in a namespace": ["--set", "hosts.center=host"],
     "terminals call": ["--set", "retrieval.initiative=terminal"],
     "silent, hmac, udp": ["--set", "power.when_off=silent", "--set", "retrieval.transport=udp"],
@@ -52,6 +54,15 @@ def test_every_terminal_is_retrieved_in_every_wiring(backend: str, wiring: str, 
     if wiring == "switch" and not shutil.which("vde_switch"):
         pytest.skip("not found: vde_switch")
     result = run(tmp_path, "--backend", backend, *WIRINGS[wiring])
+    assert (result["retrieved"], result["failed"], result["backend"]) == (40, {}, backend)
+    assert result["complete"]
+
+
+@pytest.mark.parametrize("programs", PROGRAMS)
+@pytest.mark.parametrize("backend", ["uml", pytest.param("qemu", marks=pytest.mark.heavy)])
+def test_every_terminal_is_retrieved_by_every_kind_of_program(backend: str, programs: str, tmp_path: Path) -> None:
+    require(backend)
+    result = run(tmp_path, "--backend", backend, *PROGRAMS[programs])
     assert (result["retrieved"], result["failed"], result["backend"]) == (40, {}, backend)
     assert result["complete"]
 
