@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-heavy bench bench-fleet bench-guests results guests format clean
+.PHONY: demo test test-heavy bench bench-fleet bench-awake bench-guests results guests format clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
@@ -28,6 +28,9 @@ bench: $(VENV)/.test-ready guests
 bench-fleet: $(VENV)/.test-ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	tools/benchmarks $(BIN)/python tests/bench/test_fleet_bench.py results/fleet.txt
+
+bench-awake: $(VENV)/.test-ready
+	tools/benchmarks $(BIN)/python tests/bench/test_awake_bench.py results/awake.txt
 
 bench-guests: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python tests/bench/test_kernel_guests_bench.py results/guests.txt
