@@ -34,6 +34,11 @@ WHOLE = Scale(1.0, "", 0)
 OCTETS = Scale(1.0, "B", 0)
 
 
+def scale_up_to(most: float, unit: str) -> Scale:
+    """How values of a unit are shown that are `most` at most: bytes of packets as such, not in MiB."""
+    return OCTETS if unit == "B" and most < SCALES[unit].divisor else SCALES[unit]
+
+
 def scale_of(quantity: Mapping[str, Any]) -> Scale:
     """How a campaign's quantity is shown; counts that were the same every time have no digits."""
     if not quantity["unit"] and quantity["low"] == quantity["high"] and float(quantity["low"]).is_integer():

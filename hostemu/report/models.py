@@ -12,7 +12,7 @@ from hostemu.base.errors import InputError
 from hostemu.fitting import Model, Models
 from hostemu.fitting.models import ANY
 from hostemu.measure.summary import unit_of
-from hostemu.report.figures import OCTETS, SCALES
+from hostemu.report.figures import scale_up_to
 from hostemu.report.predictions import render_prediction
 
 
@@ -79,7 +79,7 @@ def _range(row: Mapping[str, Any]) -> str:
     if row["range"] is None:
         return ""
     unit = unit_of(row["over"])
-    scale = OCTETS if unit == "B" and row["range"][1] < SCALES[unit].divisor else SCALES[unit]
+    scale = scale_up_to(row["range"][1], unit)
     ends = [scale.text(end) if unit else f"{end:g}" for end in row["range"]]
     return f" over {row['over']}\n{' … '.join(dict.fromkeys(ends))} {scale.unit}".rstrip()
 

@@ -47,24 +47,26 @@ def run(tmp_path: Path, *words: str) -> dict[str, Any]:
     return result
 
 
+def assert_all_retrieved(tmp_path: Path, backend: str, settings: list[str]) -> None:
+    result = run(tmp_path, "--backend", backend, *settings)
+    assert (result["retrieved"], result["failed"], result["backend"]) == (40, {}, backend)
+    assert result["complete"]
+
+
 @pytest.mark.parametrize("wiring", WIRINGS)
 @pytest.mark.parametrize("backend", ["uml", "qemu"])
 def test_every_terminal_is_retrieved_in_every_wiring(backend: str, wiring: str, tmp_path: Path) -> None:
     require(backend)
     if wiring == "switch" and not shutil.which("vde_switch"):
         pytest.skip("not found: vde_switch")
-    result = run(tmp_path, "--backend", backend, *WIRINGS[wiring])
-    assert (result["retrieved"], result["failed"], result["backend"]) == (40, {}, backend)
-    assert result["complete"]
+    assert_all_retrieved(tmp_path, backend, WIRINGS[wiring])
 
 
 @pytest.mark.parametrize("programs", PROGRAMS)
 @pytest.mark.parametrize("backend", ["uml", pytest.param("qemu", marks=pytest.mark.heavy)])
 def test_every_terminal_is_retrieved_by_every_kind_of_program(backend: str, programs: str, tmp_path: Path) -> None:
     require(backend)
-    result = run(tmp_path, "--backend", backend, *PROGRAMS[programs])
-    assert (result["retrieved"], result["failed"], result["backend"]) == (40, {}, backend)
-    assert result["complete"]
+    assert_all_retrieved(tmp_path, backend, PROGRAMS[programs])
 
 
 def test_namespaces_are_wired_directly_too(tmp_path: Path) -> None:
