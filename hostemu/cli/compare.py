@@ -11,7 +11,7 @@ from hostemu.cli.output import JsonOption, results_console, write_json
 from hostemu.records import read_record, summary
 from hostemu.report.compare import as_markdown, as_table
 from hostemu.report.compare import compare as compare_summaries
-from hostemu.report.use import checked, checks_as_markdown, checks_as_table
+from hostemu.report.plan_checks import checked, checks_as_markdown, checks_as_tables, means
 
 
 def compare(
@@ -39,12 +39,13 @@ def compare(
 
 def _show_plans(summaries: list[dict[str, Any]], json: Path | None, markdown: bool) -> None:
     checks = checked(summaries)
-    write_json(json, checks)
+    write_json(json, {"runs": checks, "means": means(checks)})
     console = results_console(json)
     if markdown:
         typer.echo(checks_as_markdown(checks), err=console.stderr)
-    else:
-        console.print(checks_as_table(checks))
+        return
+    for table in checks_as_tables(checks):
+        console.print(table)
 
 
 def _files(paths: list[Path]) -> list[Path]:

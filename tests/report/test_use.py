@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hostemu.report.compare import compare
-from hostemu.report.use import checked, checks_as_markdown, errors, use_rows
+from hostemu.report.use import errors, use_rows
 from tests.report.test_compare import run as a_run
 
 MIB = 2**20
@@ -37,14 +37,6 @@ def test_a_run_tells_what_it_used_with_what_was_planned() -> None:
     assert rows["memory used"] == "100 MiB (planned 110 MiB, +10.0%)"
     assert rows["start-up"] == "3.0 s"
     assert list(use_rows(a_run("simulated", 200.0))) == []
-
-
-def test_checks_leave_out_runs_without_a_plan() -> None:
-    (check,) = checked([run(), run(planned={}), a_run("simulated", 200.0)])
-    assert check["figures"]["cpu_s"] == {"planned": 9.0, "used": 10.0, "error": -0.1}
-    text = checks_as_markdown([check])
-    assert "9.0 / 10.0 (-10.0%)" in text
-    assert "measured just now: 6 runs" in text
 
 
 def test_a_comparison_has_the_rows_when_a_run_tells_them() -> None:
