@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import cast
-
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
-import hostemu.base.streams
-import hostemu.lines
 from hostemu.gine import libc
 from hostemu.gine.frames import SLOT_BYTES, VNET_BYTES, signed
 from hostemu.gine.gso import MALFORMED, count_packets
@@ -20,7 +13,7 @@ from hostemu.gine.router import router_input, tick_routers
 from hostemu.gine.switch import switch_input
 from hostemu.gine.transmit import release, take_slot, transmit
 from hostemu.gine.world import BUCKETS_PER_OCTAVE, NONE, TO_PORT, TO_SWITCH, World, world_at
-from hostemu.lines.compiling import compilable
+from hostemu.lines.compiling import compilable, compiled
 from hostemu.lines.model import deliver
 
 READS_PER_TURN = 16  # of one port, before due frames are served again
@@ -201,32 +194,19 @@ def adapt_early_ns(early_ns: int, overslept_ns: int, longest_ns: int) -> int:
     return early_ns - (early_ns - wanted_ns) // 64
 
 
-def _compile(sources_digest: bytes) -> Callable[[int], None]:
-    @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator,unused-ignore]
-    def run(address: int) -> None:
-        world = world_at(address)
-        state = world.state[0]
-        while state.stop == 0 and len(sources_digest) > 0:
-            _serve_due(world)
-            ready = _listen(world)
-            if ready < 0:
-                return
-            now_ns = now(world)
-            if now_ns >= state.next_tick_ns:
-                tick_routers(world, now_ns)
-                state.next_tick_ns = now_ns + TICK_NS
-            if ready == 0:
-                _rest(world)
-
-    return cast(Callable[[int], None], run)
-
-
-def _digest_of_sources() -> bytes:
-    """Numba's cache looks at one file only; with this in the closure it sees a change in any of them."""
-    folders = [Path(__file__).parent, Path(hostemu.lines.__file__).parent]
-    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    files.append(Path(hostemu.base.streams.__file__))
-    return hashlib.blake2b(b"\0".join(path.read_bytes() for path in files), digest_size=8).digest()
-
-
-run = _compile(_digest_of_sources())
+@compiled
+def run(address: int) -> None:
+    """Carry frames in the world at this address until its state says stop, or the kernel has refused to listen."""
+    world = world_at(address)
+    state = world.state[0]
+    while state.stop == 0:
+        _serve_due(world)
+        ready = _listen(world)
+        if ready < 0:
+            return
+        now_ns = now(world)
+        if now_ns >= state.next_tick_ns:
+            tick_routers(world, now_ns)
+            state.next_tick_ns = now_ns + TICK_NS
+        if ready == 0:
+            _rest(world)

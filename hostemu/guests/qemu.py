@@ -25,8 +25,12 @@ QEMU = "qemu-system-x86_64"
 MACHINE = "pc,acpi=off,usb=off,vmport=off,hpet=off"
 """Not microvm: there every ring of virtio has 1024 places, and the guest keeps a page of its memory for each."""
 
-TRANSLATION_MB = 8
-"""TCG's buffer of translated code: with less, booting takes longer; with more, each guest takes more memory."""
+TRANSLATION_MB, HOST_PROGRAMS_TRANSLATION_MB = 8, 32
+"""TCG's buffer of translated code: with less, booting takes longer; with more, each guest takes more memory.
+
+Programs of the host, in Python, do not fit in the smaller one: they would be translated again and again, and take
+three times as long.
+"""
 
 
 def machine(spec: GuestSpec, accelerator: str, ram: Path | None, *, is_template: bool = False) -> list[str]:
@@ -37,7 +41,8 @@ def machine(spec: GuestSpec, accelerator: str, ram: Path | None, *, is_template:
     if ram is not None:
         share = "on" if is_template else "off"
         argv += ["-object", f"memory-backend-file,id=ram,size={size},mem-path={ram},share={share}"]
-    speed = f"tcg,tb-size={TRANSLATION_MB}" if accelerator == "tcg" else accelerator
+    buffer_mb = TRANSLATION_MB if spec.shares is None else HOST_PROGRAMS_TRANSLATION_MB
+    speed = f"tcg,tb-size={buffer_mb}" if accelerator == "tcg" else accelerator
     return [*argv, "-accel", speed, "-cpu", "host" if accelerator == "kvm" else "max"]
 
 

@@ -7,6 +7,7 @@ its own the command sees such a folder replaced by an open one that holds just w
 from __future__ import annotations
 
 import atexit
+import os
 import shlex
 import shutil
 import stat
@@ -17,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from hostemu.base.cache import cache_dir
 
 UID = 65534
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,10 +68,12 @@ def _caged(argv: Sequence[str], home: Path, stage: Path) -> Iterator[str]:
 
 @cache
 def _machine_code() -> Path:
-    """A folder of this user's that all these commands share: each would compile the emulator for half a minute."""
+    """A folder of that user's with the machine code that this one has: compiling it takes a minute and more."""
     folder = Path(tempfile.mkdtemp(prefix="hostemu-machine-code-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.chown(folder, UID, UID)
+    shutil.copytree(os.environ.get("NUMBA_CACHE_DIR") or cache_dir("compiled"), folder, dirs_exist_ok=True)
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, UID, UID)
     return folder
 
 
