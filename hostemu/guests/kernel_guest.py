@@ -76,6 +76,10 @@ class KernelGuest(Guest):
     def host_mount(self, folder: str, *, writable: bool) -> tuple[str, str, str]:
         """How a folder of the host's is mounted in the guest: source, type and data of mount(2)."""
 
+    def virtualisers_environment(self) -> dict[str, str]:
+        """The variables of the virtualiser's process."""
+        return VIRTUALISERS_ENVIRONMENT
+
     def await_agent(self, channel: Channel, deadline: Deadline) -> None:
         """Wait until the agent answers."""
         channel.wait_ready(deadline)
@@ -113,7 +117,7 @@ class KernelGuest(Guest):
             self._virtualiser = NamespaceProgram(
                 self._namespace,
                 argv,
-                VIRTUALISERS_ENVIRONMENT,
+                self.virtualisers_environment(),
                 self.workdir,
                 stdin=subprocess.DEVNULL,
                 stdout=console,

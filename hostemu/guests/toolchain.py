@@ -1,4 +1,7 @@
-"""Compiles the small C programs that run inside guests: static, for the smallest memory, once per version."""
+"""Compiles the small C programs that run inside guests: static, for the smallest memory, once per version.
+
+And the library that is loaded into a virtualiser.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,6 @@ NATIVE = Path(__file__).with_name("native")
 FLAGS = (
     "-std=gnu11",
     "-Os",
-    "-static",
     "-s",
     "-Wall",
     "-Wextra",
@@ -28,8 +30,10 @@ FLAGS = (
     "-ffunction-sections",
     "-fdata-sections",
     "-Wl,--gc-sections",
-    f"-I{NATIVE}",
 )
+PROGRAM = ("-static",)
+LIBRARY = ("-shared", "-fPIC", "-nostdlib", "-fno-stack-protector")
+"""Of no C library: what loads it has one of its own, and maybe another than the compiler's."""
 COMPILERS = ("musl-gcc", "cc", "gcc")
 """In order of preference: musl's programs are a tenth of the size of glibc's."""
 
@@ -57,25 +61,25 @@ def find_compiler() -> Compiler:
     )
 
 
-def compiled(name: str, sources: Sequence[Path], headers: Sequence[Path] = ()) -> Path:
+def compiled(name: str, sources: Sequence[Path], headers: Sequence[Path] = (), kind: Sequence[str] = PROGRAM) -> Path:
     """The static program made of these sources, from the cache when nothing has changed.
 
-    headers: files that the sources include, beside those in NATIVE.
+    headers: files that the sources include, beside those in NATIVE.  kind: PROGRAM or LIBRARY.
     Raises HostError when there is no compiler or it does not succeed.
     """
-    compiler = find_compiler()
-    digest = hashlib.sha256(f"{compiler.identity}{FLAGS[:-1]}".encode())
+    compiler, flags = find_compiler(), [*FLAGS, *kind]
+    digest = hashlib.sha256(f"{compiler.identity}{flags}".encode())
     for path in [*sources, *headers, *sorted(NATIVE.glob("*.h"))]:
         digest.update(path.read_bytes())
     program = cache_dir("native") / f"{name}-{digest.hexdigest()[:16]}"
     if not program.exists():
-        _compile(compiler, sources, program)
+        _compile(compiler, flags, sources, program)
     return program
 
 
-def _compile(compiler: Compiler, sources: Sequence[Path], program: Path) -> None:
+def _compile(compiler: Compiler, flags: Sequence[str], sources: Sequence[Path], program: Path) -> None:
     with whole_file(program) as draft:
-        command = [compiler.path, *FLAGS, "-o", str(draft), *map(str, sources)]
+        command = [compiler.path, *flags, f"-I{NATIVE}", "-o", str(draft), *map(str, sources)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise HostError(

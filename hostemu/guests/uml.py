@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from hostemu.guests import mconsole
@@ -27,14 +28,31 @@ from hostemu.guests.booting import LAB_FOLDER, boot_probe, kernel_for, made_of, 
 from hostemu.guests.channel import AgentEndpoint
 from hostemu.guests.image import agent_program, image_for
 from hostemu.guests.kernel_guest import KernelGuest
+from hostemu.guests.toolchain import LIBRARY, compiled
 from hostemu.lab import NetNamespace, rtnetlink
 from hostemu.lab.rtnetlink import RouteSocket
 
 VECTOR_DEPTH = 64
 """Frames that a vector NIC takes at a time: as many as the kernel's polling allows (NAPI_POLL_WEIGHT)."""
 
+RECHECK = Path(__file__).with_name("preload") / "recheck.c"
+"""Source of what is loaded into the kernel's process, so that it overlooks no frame; says how."""
+
+SEPARATORS = frozenset(" :")
+"""Of LD_PRELOAD: ld.so(8)."""
 
 _numbers = itertools.count()
+
+
+def recheck_library() -> Path:
+    """What is loaded into the kernel's process, at a path that LD_PRELOAD can name; HostError without a compiler."""
+    library = compiled("recheck", [RECHECK], kind=LIBRARY)
+    if not SEPARATORS & set(str(library)):
+        return library
+    link = LAB_FOLDER / library.name
+    with suppress(FileExistsError):
+        link.symlink_to(library)
+    return link
 
 
 class UmlGuest(KernelGuest):
@@ -47,6 +65,9 @@ class UmlGuest(KernelGuest):
     def __init__(self, spec: GuestSpec, workdir: Path, site: NetNamespace | None = None) -> None:
         super().__init__(spec, workdir, site)
         self._folder = LAB_FOLDER
+
+    def virtualisers_environment(self) -> dict[str, str]:
+        return {**super().virtualisers_environment(), "LD_PRELOAD": str(recheck_library())}
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         kernel = kernel_for(self.spec, "uml")
