@@ -14,8 +14,13 @@ demo: $(VENV)/.ready
 GUEST_TOOLS := cc musl-gcc busybox linux.uml qemu-system-x86_64 vde_switch
 MEASURING_TOOLS := ip iperf iperf3 tbench
 
+# Tests that start no lab and measure no time: on all cores.  The others have the machine to themselves.
+PURE := tests/test_style.py $(addprefix tests/,base cli determinism fitting lines protocol records report scenario sim)
+QUICK := -m "not heavy and not bench"
+
 test: $(VENV)/.test-ready guests
-	$(BIN)/python -m pytest -m "not heavy and not bench"
+	$(BIN)/python -m pytest $(QUICK) --numprocesses auto $(PURE)
+	$(BIN)/python -m pytest $(QUICK) $(PURE:%=--ignore=%)
 
 test-heavy: $(VENV)/.test-ready guests
 	$(BIN)/python -m pytest -m "heavy"

@@ -38,7 +38,7 @@ MeasureOption = Annotated[
     bool | None,
     typer.Option(
         "--measure/--no-measure",
-        help="Play the scenario in small to learn what its parts need, a minute or two; by default where that was"
+        help="Play the scenario in small to learn what its parts need, some three minutes; by default where that was"
         " not done before. Never: then limits alone may be known.",
     ),
 ]
@@ -64,7 +64,7 @@ def plan(
     sizes: Annotated[
         str, typer.Option(metavar="N,N…", help="Numbers of guests that are played to measure.")
     ] = "1,3,8",
-    repeats: Annotated[int, typer.Option(min=1, help="How often each of them is played.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="How often each of them is played at either pace.")] = 1,
     json: JsonOption = None,
 ) -> None:
     """Say what a real run will need here: memory, CPU time, time, limits; exit code 3 when it does not fit."""

@@ -59,7 +59,7 @@ def _parts(plan: JSON) -> Table:
         times = (
             _sum(plan, name, "start_cpu_s"),
             _sum(plan, name, "standing_cpu_share", "watch_cpu_share"),
-            _sum(plan, name, "work_cpu_s", "work_cpu_share"),
+            _sum(plan, name, "work_cpu_share"),
         )
         table.add_row(title, f"{memory / MIB:.1f}", *(f"{value:.2f}" if value else "" for value in times))
     return table

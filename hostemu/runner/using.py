@@ -18,6 +18,9 @@ CENTER, ISP, GUESTS = "center", "isp", "guests"
 PARTS = (CENTER, ISP, GUESTS)
 """What the lab's processes are parted into, beside its runner: center, ISP host, terminal guests."""
 
+CALM_S = 2.0
+"""For so long guests that have just come up talk: of addresses, groups and routers (RFC 4862)."""
+
 
 class UseMeter:
     """Takes down what the lab has used.  began_ns: when the run was asked for, of the monotonic clock."""
@@ -29,19 +32,24 @@ class UseMeter:
         self._began_ns = began_ns
         self._guests: Mapping[str, Guest] = {}
         self._standing: Parts = {}
+        self._settling: Parts = {}
         self._start: Parts = {}
         self._started_ns = began_ns
         self._watched_s = 0.0
         self._settled_s = 0.0
 
     def settle(self, guests: Mapping[str, Guest], seconds: float) -> None:
-        """Everything is ready: look for so long at what it costs to stand there; for 0 s not at all."""
+        """Everything is ready: once it is calm, look for so long at what standing costs; for 0 s not at all."""
         self._guests = guests
         if seconds > 0:
-            before, at_ns = self._cpu_s(), time.monotonic_ns()
+            first, began_s = self._cpu_s(), time.monotonic()
+            time.sleep(CALM_S)
+            before, calm_s = self._cpu_s(), time.monotonic()
             time.sleep(seconds)
-            self._standing = {name: value - before[name] for name, value in self._cpu_s().items()}
-            self._settled_s = (time.monotonic_ns() - at_ns) / 1e9
+            after, end_s = self._cpu_s(), time.monotonic()
+            self._standing = {name: (value - before[name]) / (end_s - calm_s) for name, value in after.items()}
+            self._settled_s = end_s - began_s
+            self._settling = {name: value - first[name] for name, value in after.items()}
 
     def started(self) -> None:
         """The programs have been told when to start."""
@@ -77,7 +85,7 @@ class UseMeter:
             "disk_bytes": disk_bytes(folder),
             "cpu": cpu,
             "cpu_start": self._start,
-            "standing_cpu": {name: value / self._settled_s for name, value in self._standing.items()},
+            "standing_cpu": self._standing,
             "watch_cpu": {RUNNER: self._watched_s / run_s},
             "memory": memory,
             "machine": machine,
@@ -90,7 +98,8 @@ class UseMeter:
         return {}
 
     def _cpu_s(self) -> Parts:
-        return self._lab.cpu_s(self._pids())
+        """Until now, without what was used while the lab settled."""
+        return {name: value - self._settling.get(name, 0.0) for name, value in self._lab.cpu_s(self._pids()).items()}
 
     def _pids(self) -> dict[str, list[int]]:
         """The processes of each part; a router that is a guest is the runner's."""

@@ -19,7 +19,7 @@ from hostemu.measure.host import host_facts
 from hostemu.runner.forecast.parts import share_of_list
 from hostemu.scenario import Scenario
 
-LAYOUT = 2
+LAYOUT = 3
 """Of what is kept: another number makes all of it unknown."""
 
 NOT_COSTLY = ("name", "title", "source", "seed")

@@ -12,7 +12,7 @@ from hostemu.runner.forecast.files import Given
 from hostemu.runner.forecast.kept import keep_models, kept_models
 from hostemu.runner.forecast.parts import fit_parts
 from hostemu.runner.forecast.predict import Twin
-from hostemu.runner.forecast.small import Asked, Played, Sizes, play_small, time_scale_of
+from hostemu.runner.forecast.small import Asked, Played, Sizes, paces, play_small
 from hostemu.runner.play import OnEvent
 
 MEASURED, KEPT = "measured just now", "measured earlier on this machine"
@@ -49,16 +49,17 @@ def find_models(asked: Asked, twin: Twin, means: Means, on_event: OnEvent) -> tu
 
 
 def _measure(asked: Asked, twin: Twin, sizes: Sizes, on_event: OnEvent) -> Models:
-    """Play the scenario in small, and fit; about a minute or two.  It may be played faster than is planned with."""
-    scale = time_scale_of(asked.scenario, asked.time_scale, twin.makespan_s * asked.time_scale)
-    runs = list(play_small(asked, scale, sizes, on_event))
+    """Play the scenario in small, and fit; some three minutes.  It may be played faster than is planned with."""
+    scales = paces(asked.scenario, asked.time_scale, twin.makespan_s * asked.time_scale)
+    runs = list(play_small(asked, scales, sizes, on_event))
     fits = fit_parts(asked.backend, [(run.size, run.used) for run in runs])
-    return Models(_source(runs, scale), fits, host_facts(), now())
+    return Models(_source(runs, scales), fits, host_facts(), now())
 
 
-def _source(runs: Sequence[Played], scale: float) -> str:
+def _source(runs: Sequence[Played], scales: Sequence[float]) -> str:
     """For people: what was played, and whether the machine was quiet."""
     sizes = ", ".join(str(guests) for guests in sorted({run.size.guests for run in runs}))
     disturbed = sum(bool(run.disturbed) for run in runs)
     note = f"; {disturbed} of them on a busy machine" if disturbed else ""
-    return f"{len(runs)} runs in small, of {sizes} guests, {scale:g} times faster{note}"
+    faster = " and ".join(f"{scale:.3g}" for scale in scales)
+    return f"{len(runs)} runs in small, of {sizes} guests, {faster} times faster{note}"

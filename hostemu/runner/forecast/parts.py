@@ -35,9 +35,10 @@ class Size:
             "guests": self.guests,
             "terminals": self.terminals,
             "terminals_per_program": self.terminals / self.programs,
-            "attempts": self.attempts,
+            "terminals_per_s": self.terminals / self.run_s,
             "attempts_per_s": self.attempts / self.run_s,
             "attempts_per_s_of_program": self.attempts / self.run_s / self.programs,
+            "attempts_per_s_of_guest": self.attempts / self.run_s / self.guests,
         }
         return float(values[name])
 
@@ -56,8 +57,9 @@ def share_of_list(scenario: Scenario) -> float:
 class Part:
     """One part of what a run uses.  kind: of what, with its unit.  over: what it grows with; see Size.over.
 
-    Over …_program it is what one ISP server program takes.  The kernel's memory is with the runner's: a
-    difference of what the machine had before, it is small and noisy, and no good to be fitted by itself.
+    Over …_program it is what one ISP server program takes, over …_guest what one guest does.  The kernel's memory
+    is with the runner's: a difference of what the machine had before, it is small and noisy, and no good to be
+    fitted by itself.
     """
 
     kind: str
@@ -71,21 +73,23 @@ class Part:
         return f"{self.part}_{self.kind}"
 
     def times(self, size: Size) -> float:
-        """How many times the modelled value a run takes: of each program, in each second of standing."""
-        return self._programs(size) * (size.run_s if self.kind in PER_SECOND else 1.0)
+        """How many times the modelled value a run takes: of each program or guest, in each second."""
+        return self._many(size) * (size.run_s if self.kind in PER_SECOND else 1.0)
 
-    def _programs(self, size: Size) -> int:
+    def _many(self, size: Size) -> int:
+        if self.over.endswith("guest"):
+            return size.guests
         return size.programs if self.over.endswith("program") else 1
 
     def measured(self, used: Used, size: Size) -> float:
         """What a run took of it, as the model has it."""
-        return max(self._taken(used, size) / self._programs(size), LEAST)
+        return max(self._taken(used, size) / self._many(size), LEAST)
 
     def _taken(self, used: Used, size: Size) -> float:
-        if self.kind in (WORK, BUSY):
+        if self.kind == WORK:
             anyway = used["standing_cpu"].get(self.part, 0.0) + used["watch_cpu"].get(self.part, 0.0)
-            work_s = float(used["cpu"][self.part] - used["cpu_start"][self.part] - anyway * size.run_s)
-            return work_s if self.kind == WORK else work_s / size.run_s
+            work_s = used["cpu"][self.part] - used["cpu_start"][self.part]
+            return float(work_s / size.run_s - anyway)
         table = used[TABLES[self.kind]]
         if self.part == RUN:
             return float(table)
@@ -93,12 +97,9 @@ class Part:
         return float(table[self.part] + kernel_bytes)
 
 
-MEMORY, START_CPU, STANDING, WORK = "memory_bytes", "start_cpu_s", "standing_cpu_share", "work_cpu_s"
-WATCH, START, DISK = "watch_cpu_share", "start_s", "disk_bytes"
-BUSY = "work_cpu_share"
-"""Work, per second, where it depends on how much there is of it at a time."""
-
-PER_SECOND = (STANDING, WATCH, BUSY)
+MEMORY, START_CPU, START, DISK = "memory_bytes", "start_cpu_s", "start_s", "disk_bytes"
+STANDING, WATCH, WORK = "standing_cpu_share", "watch_cpu_share", "work_cpu_share"
+PER_SECOND = (STANDING, WATCH, WORK)
 RUN = "run"
 """The part of what is not parted."""
 
@@ -125,16 +126,16 @@ PARTS = (
     Part(STANDING, ISP, "terminals_per_program"),
     Part(STANDING, GUESTS, "guests"),
     Part(WATCH, RUNNER, "terminals"),
-    Part(BUSY, RUNNER, "attempts_per_s", "power"),
-    Part(WORK, CENTER, "terminals"),
-    Part(BUSY, ISP, "attempts_per_s_of_program", "power"),
-    Part(WORK, GUESTS, "attempts"),
+    Part(WORK, RUNNER, "attempts_per_s", "power"),
+    Part(WORK, CENTER, "terminals_per_s", "power"),
+    Part(WORK, ISP, "attempts_per_s_of_program", "power"),
+    Part(WORK, GUESTS, "attempts_per_s_of_guest", "power"),
     Part(START, RUN, "guests"),
     Part(DISK, RUN, "terminals"),
 )
 """CPU time is what starting took, what standing and watching take per second, and what the work took beyond that.
 
-Emulator and ISP server programs wake up for a frame and take all that have come: the more, the less each costs.
+Everybody wakes up for a frame and takes all that have come: the more there is in a second, the less each costs.
 """
 
 

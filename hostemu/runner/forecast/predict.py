@@ -15,7 +15,6 @@ from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.measure.lab_use import RUNNER
 from hostemu.records import RunRecord
 from hostemu.runner.forecast.parts import (
-    BUSY,
     DISK,
     MEMORY,
     PARTS,
@@ -34,7 +33,7 @@ from hostemu.scenario import Scenario
 from hostemu.sim import simulate, simulate_fleet
 from hostemu.sim.fleet import obstacles
 
-RUN_KINDS = (STANDING, WATCH, WORK, BUSY)
+RUN_KINDS = (STANDING, WATCH, WORK)
 """CPU time while the programs work."""
 
 

@@ -5,9 +5,10 @@ It lasts as long as the whole, and its terminals are tried as often, since what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from hostemu.scenario import Scenario
 RUN_S = 8.0
 """What such a run should take: the scenario is played faster, until it does."""
 
+SLOWER = 4
+"""And so much slower than that once more: what an action costs depends on how many there are in a second."""
+
 LEAST_ON_S = 0.2
 """A terminal's on time is not played shorter for that: programs would be late."""
 
-SETTLE_S = 1.0
+SETTLE_S = 2.0
 """For so long the lab stands before the programs begin, to see what standing costs."""
 
 
@@ -42,13 +46,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is played: runs of so many guests, each so often.
+    """What is played: runs of so many guests, each so often at either pace.
 
     Far enough from each other, they tell what each guest adds from what there is anyway.
     """
 
     guests: tuple[int, ...] = (1, 3, 8)
-    repeats: int = 2
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         if len(set(self.guests)) < 2 or min(self.guests) < 1 or self.repeats < 1:
@@ -83,20 +87,21 @@ def in_small(scenario: Scenario, guests: int) -> Scenario:
     )
 
 
-def time_scale_of(scenario: Scenario, asked: float, makespan_s: float) -> float:
-    """How fast runs in small are played; makespan_s: of the scenario, not scaled."""
+def paces(scenario: Scenario, asked: float, makespan_s: float) -> tuple[float, float]:
+    """The time scales at which runs in small are played; makespan_s: of the scenario, not scaled."""
     fastest = scenario.power.on_ns / 1e9 / LEAST_ON_S
-    return max(asked, min(fastest, makespan_s / RUN_S))
+    fast = max(asked, min(fastest, makespan_s / RUN_S))
+    return fast, fast / SLOWER
 
 
-def play_small(asked: Asked, time_scale: float, sizes: Sizes, on_event: OnEvent) -> Iterator[Played]:
+def play_small(asked: Asked, time_scales: Sequence[float], sizes: Sizes, on_event: OnEvent) -> Iterator[Played]:
     """Play all sizes, repeatedly, with seeds of their own.  on_event: {"phase": "measure", …} before each."""
     scenario = asked.scenario
     call_in_lab("hostemu.runner.forecast.small:warm_up", None)
-    runs = [(guests, repeat) for repeat in range(sizes.repeats) for guests in sizes.guests]
+    runs = list(product(range(sizes.repeats), time_scales, sizes.guests))
     parent = cache_dir("plans")
-    for number, (guests, repeat) in enumerate(runs):
-        note = f"{guests} guests, {time_scale:g} times faster"
+    for number, (repeat, time_scale, guests) in enumerate(runs):
+        note = f"{guests} guests, {time_scale:.3g} times faster"
         on_event({"phase": "measure", "done": number, "total": len(runs), "note": note})
         small = in_small(scenario, guests).model_copy(update={"seed": scenario.seed + repeat})
         with _folder(parent) as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,14 +11,14 @@ from hypothesis import strategies as st
 
 from hostemu.base.errors import InputError, RunError
 from hostemu.fitting import Models, Prediction
-from hostemu.runner.forecast.parts import BUSY, MEMORY, PARTS, STANDING, START_CPU, WORK, Size, fit_parts
+from hostemu.runner.forecast.parts import MEMORY, PARTS, STANDING, START_CPU, WORK, Size, fit_parts
 from hostemu.runner.forecast.predict import parts_of
 
 NAMES = ("runner", "center", "isp", "guests")
 
 
-def size(guests: int, programs: int = 1) -> Size:
-    return Size(guests, 100 * guests, programs, 1200.0 * guests, 8.0)
+def size(guests: int, programs: int = 1, run_s: float = 8.0) -> Size:
+    return Size(guests, 100 * guests, programs, 1200.0 * guests, run_s)
 
 
 def used(of: Size, fixed: float, each: float) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def used(of: Size, fixed: float, each: float) -> dict[str, Any]:
 
 
 def models(fixed: float, each: float) -> Models:
-    sizes = [size(guests) for guests in (1, 3, 8, 1, 3, 8)]
+    sizes = [size(guests, run_s=run_s) for run_s in (8.0, 32.0) for guests in (1, 3, 8)]
     return Models("made up", fit_parts("netns", [(one, used(one, fixed, each)) for one in sizes]))
 
 
@@ -46,17 +47,31 @@ def total(found: dict[str, Prediction], kind: str) -> float:
 
 
 @settings(max_examples=25, deadline=None)
-@given(fixed=st.floats(0.1, 100), each=st.floats(0.01, 100), guests=st.integers(1, 1000))
-def test_a_linear_world_is_forecast_exactly(fixed: float, each: float, guests: int) -> None:
-    large = size(guests)
+@given(fixed=st.floats(0.1, 100), each=st.floats(0.01, 100), guests=st.integers(1, 1000), run_s=st.floats(8.0, 300.0))
+def test_a_linear_world_is_forecast_exactly(fixed: float, each: float, guests: int, run_s: float) -> None:
+    large = size(guests, run_s=run_s)
     found, truth = dict(parts_of(large, models(fixed, each), "netns")), used(large, fixed, each)
-    assert total(found, WORK) + total(found, BUSY) == pytest.approx(
-        3e-4 * large.attempts + 1e-3 * large.terminals, rel=0.01
-    )
-    assert total(found, STANDING) == pytest.approx(4 * 0.01 * 8.0, rel=0.01)
+    assert total(found, WORK) == pytest.approx(3e-4 * large.attempts + 1e-3 * large.terminals, rel=0.01)
+    assert total(found, STANDING) == pytest.approx(4 * 0.01 * run_s, rel=0.01)
     assert total(found, START_CPU) == pytest.approx(sum(truth["cpu_start"].values()), rel=0.01)
     assert total(found, MEMORY) == pytest.approx(sum(truth["memory"].values()), rel=0.01)
     assert found["run_start_s"].value == pytest.approx(truth["start_s"], rel=0.01)
+
+
+def test_what_is_cheaper_at_a_time_is_dearer_at_a_slower_pace() -> None:
+    """A guest's work costs a fifth more per attempt when attempts are four times rarer: so it goes on."""
+
+    def dear(one: Size) -> dict[str, Any]:
+        found = used(one, 1.0, 1.0)
+        found["cpu"]["guests"] += 0.0001 * one.attempts * (1.2 ** math.log(one.run_s / 8.0, 4) - 1)
+        return found
+
+    sizes = [size(guests, run_s=run_s) for run_s in (8.0, 32.0) for guests in (1, 3, 8)]
+    known = Models("made up", fit_parts("netns", [(one, dear(one)) for one in sizes]))
+    for run_s, factor in ((8.0, 1.0), (32.0, 1.2), (128.0, 1.44)):
+        large = size(30, run_s=run_s)
+        found = dict(parts_of(large, known, "netns"))["guests_work_cpu_share"]
+        assert found.value == pytest.approx(0.0001 * large.attempts * factor, rel=0.01)
 
 
 def test_what_programs_take_counts_once_for_each_of_them() -> None:
@@ -88,8 +103,9 @@ def test_errors_of_parts_add_up_as_independent_ones_do() -> None:
 
 def test_kernel_memory_that_others_gave_back_meanwhile_does_not_spoil_the_fit() -> None:
     """It is a difference of the whole machine's: once negative, it must not count as nothing for all sizes."""
-    runs = [(size(guests), used(size(guests), 100.0, 1.0)) for guests in (1, 3, 8)]
-    for (_, found), noise in zip(runs, (-3e6, 2e6, 1e6), strict=True):
+    sizes = [size(guests, run_s=run_s) for run_s in (8.0, 32.0) for guests in (1, 3, 8)]
+    runs = [(one, used(one, 100.0, 1.0)) for one in sizes]
+    for (_, found), noise in zip(runs, (-3e6, 2e6, 1e6) * 2, strict=True):
         found["memory"]["kernel"] = noise
     known = Models("made up", fit_parts("netns", runs))
     found = dict(parts_of(size(8), known, "netns"))["runner_memory_bytes"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostemu.runner.forecast.predict import play_twin
-from hostemu.runner.forecast.small import LEAST_ON_S, RUN_S, in_small, time_scale_of
+from hostemu.runner.forecast.small import LEAST_ON_S, RUN_S, SLOWER, in_small, paces
 from hostemu.scenario import load_scenario
 
 
@@ -35,8 +35,7 @@ def test_it_lasts_as_long_and_tries_as_often_as_the_whole() -> None:
     assert few.engine == "fleet"
 
 
-def test_it_is_played_faster_until_it_is_short_but_not_too_fast_for_programs() -> None:
+def test_it_is_played_faster_until_it_is_short_but_not_too_fast_for_programs_and_then_slower() -> None:
     scenario = load_scenario("thesis-qemu")
-    assert time_scale_of(scenario, 1.0, 100.0) == pytest.approx(100.0 / RUN_S)
-    assert time_scale_of(scenario, 1.0, 1e6) == pytest.approx(5.0 / LEAST_ON_S)
-    assert time_scale_of(scenario, 40.0, 10.0) == 40.0
+    for asked, makespan_s, fast in ((1.0, 100.0, 100.0 / RUN_S), (1.0, 1e6, 5.0 / LEAST_ON_S), (40.0, 10.0, 40.0)):
+        assert paces(scenario, asked, makespan_s) == pytest.approx((fast, fast / SLOWER))
