@@ -227,6 +227,7 @@ class Engine:
             ports_closed=int(ports.closed.sum()),
             wakeups=int(state.wakeups),
             cpu_ns=cpu_ns,
+            spun_ns=int(state.spun_ns),
             busy=cpu_ns / max(1, wall_ns),
             slots=self._slots,
             slots_used=self._slots - int(state.lowest_free),

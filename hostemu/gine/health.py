@@ -39,6 +39,7 @@ class EngineHealth:
     packets_discarded: what the engine lost for that reason, after it had read it.
     write_errors: packets that a port refused; down_errors: of an interface that was down or gone.
     cpu_ns: CPU time of the thread; busy: its share of the elapsed time.
+    spun_ns: of that, what it spun away until frames were due.
     slots_used: high-water mark of the pool of `slots`.
     """
 
@@ -59,6 +60,7 @@ class EngineHealth:
     ports_closed: int
     wakeups: int
     cpu_ns: int
+    spun_ns: int
     busy: float
     slots: int
     slots_used: int

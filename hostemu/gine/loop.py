@@ -21,6 +21,7 @@ MOVES_PER_TURN = 64  # of due frames, before ports are looked at again
 TICK_NS = 100_000_000
 LATE_NS = 1_000_000
 EARLY_MARGIN_NS = 15_000
+LONGEST_TURN_NS = 20_000  # of one that serves nothing: what is beyond, the thread was not on a core
 
 _EAGAIN, _ENXIO, _EIO, _ENETDOWN, _EINTR = 11, 6, 5, 100, 4
 _BUCKET_BITS = BUCKETS_PER_OCTAVE.bit_length() - 1
@@ -138,12 +139,14 @@ def _arrive(world: World) -> None:
 
 
 @compilable
-def _serve_due(world: World) -> None:
+def _serve_due(world: World) -> int:
+    """Move frames that are due; how many there were."""
     now_ns = now(world)
-    for _ in range(MOVES_PER_TURN):
+    for moved in range(MOVES_PER_TURN):
         if heap_length(world.heap) == 0 or world.heap.due_ns[0] > now_ns:
-            return
+            return moved
         _arrive(world)
+    return MOVES_PER_TURN
 
 
 @compilable
@@ -163,14 +166,20 @@ def _listen(world: World) -> int:
 
 
 @compilable
-def _rest(world: World) -> None:
-    """Sleep until a frame comes in, or until shortly before one is due; what is left of the time is spun away."""
+def _rest(world: World, moved: int) -> None:
+    """Sleep until a frame comes in, or until shortly before one is due; what is left of the time is spun away.
+
+    moved: frames that were due in this turn; one without any was spent for nothing.
+    """
     state = world.state[0]
     now_ns = now(world)
     wake_ns = state.next_tick_ns
     if heap_length(world.heap) > 0:
         wake_ns = min(wake_ns, world.heap.due_ns[0] - state.early_ns)
     if wake_ns <= now_ns:
+        if moved == 0:
+            state.spun_ns += min(now_ns - state.turn_ns, LONGEST_TURN_NS)
+        state.turn_ns = now_ns
         return
     state.wakeups += 1
     wait_ns = min(wake_ns - now_ns, TICK_NS)
@@ -178,8 +187,10 @@ def _rest(world: World) -> None:
     world.moment[1] = wait_ns
     world.moment[2] = state.epoll | libc.EPOLLIN << 32
     pollfd = world.moment.ctypes.data + np.uintp(16)
-    if libc.ppoll(pollfd, np.uint64(1), world.moment.ctypes.data, np.uintp(0)) == 0:
-        state.early_ns = adapt_early_ns(state.early_ns, now(world) - wake_ns, state.longest_early_ns)
+    timed_out = libc.ppoll(pollfd, np.uint64(1), world.moment.ctypes.data, np.uintp(0)) == 0
+    state.turn_ns = now(world)
+    if timed_out:
+        state.early_ns = adapt_early_ns(state.early_ns, state.turn_ns - wake_ns, state.longest_early_ns)
 
 
 @compilable
@@ -199,8 +210,9 @@ def run(address: int) -> None:
     """Carry frames in the world at this address until its state says stop, or the kernel has refused to listen."""
     world = world_at(address)
     state = world.state[0]
+    state.turn_ns = now(world)
     while state.stop == 0:
-        _serve_due(world)
+        moved = _serve_due(world)
         ready = _listen(world)
         if ready < 0:
             return
@@ -209,4 +221,6 @@ def run(address: int) -> None:
             tick_routers(world, now_ns)
             state.next_tick_ns = now_ns + TICK_NS
         if ready == 0:
-            _rest(world)
+            _rest(world, moved)
+        else:
+            state.turn_ns = now_ns

@@ -94,7 +94,7 @@ RANGE = _record("route", "high low")
 ROUTE = _record("kind interface", "via_high via_low source_high source_low")
 NEIGHBOUR = _record("state interface mac seen_ns asked_ns asked route held listed", "high low")
 STATE = _record(
-    "stop free lowest_free asking next_tick_ns early_ns longest_early_ns epoll wake_fd "
+    "stop free lowest_free asking next_tick_ns early_ns longest_early_ns turn_ns spun_ns epoll wake_fd "
     "wakeups frames_read frames_written late_max_ns late_over_1ms "
     "pool_exhausted packets_discarded write_errors down_errors failed_errno"
 )

@@ -18,9 +18,6 @@ CENTER, ISP, GUESTS = "center", "isp", "guests"
 PARTS = (CENTER, ISP, GUESTS)
 """What the lab's processes are parted into, beside its runner: center, ISP host, terminal guests."""
 
-CALM_S = 2.0
-"""For so long guests that have just come up talk: of addresses, groups and routers (RFC 4862)."""
-
 
 class UseMeter:
     """Takes down what the lab has used.  began_ns: when the run was asked for, of the monotonic clock."""
@@ -39,17 +36,22 @@ class UseMeter:
         self._settled_s = 0.0
 
     def settle(self, guests: Mapping[str, Guest], seconds: float) -> None:
-        """Everything is ready: once it is calm, look for so long at what standing costs; for 0 s not at all."""
+        """Everything is ready: look for so long at what it costs to stand there; for 0 s not at all.
+
+        Looking itself, through all processes, takes the lab's runner tens of milliseconds, which do not count.
+        """
         self._guests = guests
         if seconds > 0:
-            first, began_s = self._cpu_s(), time.monotonic()
-            time.sleep(CALM_S)
-            before, calm_s = self._cpu_s(), time.monotonic()
+            began_s = time.monotonic()
+            first, before = self._cpu_s(), self._cpu_s()
             time.sleep(seconds)
-            after, end_s = self._cpu_s(), time.monotonic()
-            self._standing = {name: (value - before[name]) / (end_s - calm_s) for name, value in after.items()}
-            self._settled_s = end_s - began_s
+            after = self._cpu_s()
+            self._settled_s = time.monotonic() - began_s
             self._settling = {name: value - first[name] for name, value in after.items()}
+            looking = {name: value - first[name] for name, value in before.items()}
+            self._standing = {
+                name: max(0.0, value - before[name] - looking[name]) / seconds for name, value in after.items()
+            }
 
     def started(self) -> None:
         """The programs have been told when to start."""

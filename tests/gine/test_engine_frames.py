@@ -281,3 +281,19 @@ def test_a_full_table_forgets_the_oldest_and_finds_the_newest() -> None:
         found = [find_mac(world, mac_key(0, k), 1000) for k in range(1000)]
     assert 32 <= sum(line != NONE for line in found) <= 64
     assert all(line in (NONE, k) for k, line in enumerate(found))
+
+
+def test_what_is_spun_away_is_told_apart_from_work() -> None:
+    """Frames one by one over a line of 3 ms: an engine that may not wake up before they are due spins little."""
+
+    def spun_ns(longest_early_ns: int) -> int:
+        with lan(2, LineSpec(delay_ns=3_000_000), longest_early_ns=longest_early_ns) as (engine, hosts):
+            for _ in range(100):
+                hosts[0].send(ethernet(mac(1), mac(0), b"frame"))
+                hosts[1].recv(2000)
+            balanced(engine)
+            health = engine.health()
+            assert health.spun_ns < health.cpu_ns
+            return health.spun_ns
+
+    assert spun_ns(0) < spun_ns(250_000)
