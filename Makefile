@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-heavy bench bench-fleet bench-awake bench-guests results guests format clean
+.PHONY: demo test test-heavy bench bench-fleet bench-awake bench-guests bench-overlooked bench-translation results guests format clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
@@ -39,6 +39,12 @@ bench-awake: $(VENV)/.test-ready
 
 bench-guests: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python tests/bench/test_kernel_guests_bench.py results/guests.txt
+
+bench-overlooked: $(VENV)/.test-ready guests
+	tools/benchmarks $(BIN)/python tests/bench/test_overlooked_bench.py results/overlooked.txt
+
+bench-translation: $(VENV)/.test-ready guests
+	tools/benchmarks $(BIN)/python tests/bench/test_translation_bench.py results/translation.txt
 
 # Plays both thesis scenarios unscaled, three seeds each (about 50 minutes, on a machine that does nothing else).
 results: $(VENV)/.ready guests

@@ -9,8 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from hostemu.base.confidence import student
-from hostemu.measure.statistics import deviation, mean
+from hostemu.measure.statistics import analyse
 from hostemu.report.use import FIGURES, JSON, Used, errors, planned_value
 
 ALIKE = ("scenario", "backend", "terminals", "time_scale")
@@ -63,14 +62,12 @@ def _mean(group: Sequence[JSON]) -> dict[str, Any]:
 
 
 def _mean_figure(values: Sequence[JSON]) -> dict[str, float]:
-    used = [value["used"] for value in values]
-    planned = mean([value["planned"] for value in values])
-    half = student(len(used) - 1) * deviation(used) / math.sqrt(len(used))
+    planned, used = (analyse([value[name] for value in values]) for name in ("planned", "used"))
     return {
-        "planned": planned,
-        "used": mean(used),
-        "half_width_95": half,
-        "error": (planned - mean(used)) / mean(used),
+        "planned": planned.mean,
+        "used": used.mean,
+        "half_width_95": math.inf if used.student is None else used.student.half_width,
+        "error": (planned.mean - used.mean) / used.mean,
     }
 
 

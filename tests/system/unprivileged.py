@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hostemu.base.cache import cache_dir
+from hostemu.base.work_folder import sweep, work_folder
 
 UID = 65534
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,8 +71,12 @@ def _caged(argv: Sequence[str], home: Path, stage: Path) -> Iterator[str]:
 @cache
 def _machine_code() -> Path:
     """A folder of that user's with the machine code that this one has: compiling it takes a minute and more."""
-    folder = Path(tempfile.mkdtemp(prefix="hostemu-machine-code-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    parent = Path(tempfile.gettempdir()) / "hostemu-machine-code"
+    parent.mkdir(exist_ok=True)
+    sweep(parent)  # of tests that were killed
+    stack = ExitStack()
+    atexit.register(stack.close)
+    folder, _ = stack.enter_context(work_folder(parent))
     shutil.copytree(os.environ.get("NUMBA_CACHE_DIR") or cache_dir("compiled"), folder, dirs_exist_ok=True)
     for path in (folder, *folder.rglob("*")):
         shutil.chown(path, UID, UID)
