@@ -15,7 +15,7 @@ GUEST_TOOLS := cc musl-gcc busybox linux.uml qemu-system-x86_64 vde_switch
 MEASURING_TOOLS := ip iperf iperf3 tbench
 
 # Tests that start no lab and measure no time: on all cores.  The others have the machine to themselves.
-PURE := tests/test_style.py $(addprefix tests/,base cli determinism fitting lines protocol records report scenario sim)
+PURE := tests/test_style.py $(addprefix tests/,base cli determinism fitting lines protocol records report retrieval scenario sim)
 QUICK := -m "not heavy and not bench"
 
 test: $(VENV)/.test-ready guests

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from hostemu.guests.kernels import kernels_dir
+from tests.command_line import hostemu
 from tests.contract.conftest import require
 from tests.guests.kernels import lean_kernel, may_build
 from tests.lab.needs import needs_lab
@@ -32,11 +32,6 @@ PROGRAMS = {
     "terminals call": ["--set", "retrieval.initiative=terminal"],
     "silent, hmac, udp": ["--set", "power.when_off=silent", "--set", "retrieval.transport=udp"],
 }
-
-
-def hostemu(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hostemu", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
 
 
 def run(tmp_path: Path, *words: str) -> dict[str, Any]:

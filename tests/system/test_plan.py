@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hostemu.records import read_record
-from tests.system.test_cli import hostemu, needs_lab
+from tests.command_line import hostemu
+from tests.system.test_cli import needs_lab
 
 
 @needs_lab

@@ -15,7 +15,7 @@ from hostemu.base.deadline import Deadline
 from hostemu.lab import lab_possible
 from hostemu.protocol.reasons import Outcome
 from hostemu.records import read_record
-from tests.system.test_cli import ENVIRONMENT
+from tests.command_line import ENVIRONMENT
 
 LAB, LAB_REASON, _ = lab_possible()
 pytestmark = pytest.mark.skipif(not LAB, reason=f"no lab on this machine: {LAB_REASON}")

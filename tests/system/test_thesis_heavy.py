@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from hostemu.lab import lab_possible
+from tests.command_line import hostemu
 from tests.disturbed import undisturbed
-from tests.system.test_cli import hostemu, reasons_of
+from tests.system.test_cli import reasons_of
 
 LAB, LAB_REASON, _ = lab_possible()
 pytestmark = [
