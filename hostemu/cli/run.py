@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hostemu.base.errors import RunError
+from hostemu.base.errors import InputError, RunError
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,
@@ -22,7 +23,7 @@ from hostemu.cli.output import (
 )
 from hostemu.cli.progress import RunDisplay
 from hostemu.guests import AUTO
-from hostemu.runner.play import play_real
+from hostemu.runner.play import play_real, play_virtual
 from hostemu.scenario import load_scenario
 
 OutputOption = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for this run's own folder.")]
@@ -31,6 +32,13 @@ KernelOption = Annotated[
     Path | None,
     typer.Option("--kernel", metavar="FILE", help="The kernel that guests boot, if they have one of their own."),
 ]
+
+
+class Clock(StrEnum):
+    """Whose time a run is played in."""
+
+    REAL = "real"
+    VIRTUAL = "virtual"
 
 
 def run(
@@ -44,14 +52,22 @@ def run(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Also where memory or a limit of the kernel is known not to suffice.")
     ] = False,
+    clock: Annotated[
+        Clock, typer.Option("--time", help="virtual: guests' clocks are the run's own, whatever this machine does.")
+    ] = Clock.REAL,
     json: JsonOption = None,
 ) -> None:
     """Play a scenario for real: guests, programs and packets; exit code 1 when the run failed or is invalid."""
     plan = load_scenario(scenario, overrides(settings, seed))
+    if clock is Clock.VIRTUAL:
+        backend = _virtual(backend)
     kind = "" if backend == AUTO else f"{backend} "
     title = f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests"
     with progress_bar(title, eta=True) as progress:
-        result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel, anyway=anyway)
+        if clock is Clock.VIRTUAL:
+            result = play_virtual(plan, output, time_scale, RunDisplay(progress), kernel)
+        else:
+            result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel, anyway=anyway)
     write_json(json, result.summary)
     console = results_console(json)
     console.print(summary_table(result.summary))
@@ -62,3 +78,14 @@ def run(
             found="; ".join(result.summary["verdict"]),
             hint="use a quieter or larger machine, a smaller fleet, or a lower --time-scale",
         )
+
+
+def _virtual(backend: str) -> str:
+    """The backend that plays in virtual time; InputError when another one was named."""
+    if backend not in ("netns", "uml"):
+        raise InputError(
+            f"{backend} guests have no clock that can be driven",
+            expected="--backend uml, or none, with --time virtual",
+            found=f"--backend {backend}",
+        )
+    return "uml"

@@ -11,29 +11,18 @@ import time
 from types import TracebackType
 
 from hostemu.base.errors import HostError, InputError, RunError
-from hostemu.gine import audit
-from hostemu.gine.assemble import assemble, line_names
+from hostemu.gine import audit, counters
+from hostemu.gine.assemble import assemble
 from hostemu.gine.health import EngineHealth, NamedLineCounters, NodeCounters, late_quantile_ns
 from hostemu.gine.loop import run
 from hostemu.gine.network import Network
 from hostemu.gine.shared import Shared
-from hostemu.gine.world import DROP_NO_SLOT, HELD, TALLY_NAMES
+from hostemu.gine.world import DROP_NO_SLOT, HELD
 
 STOP_S = 5.0
 _FEWEST_FRAMES = 256
 _FIRST_EARLY_NS = 50_000
 _PR_SET_TIMERSLACK = 29  # prctl(2)
-_PORT_COUNTS = (
-    "packets_read",
-    "packets_written",
-    "bytes_read",
-    "bytes_written",
-    "malformed",
-    "write_errors",
-    "down_errors",
-    "last_errno",
-    "closed",
-)
 
 
 def compile_engine() -> None:
@@ -173,30 +162,11 @@ class Engine:
 
     def line_counters(self) -> list[NamedLineCounters]:
         """Packets and bytes of every line, in the order of the links, forward before backward."""
-        lines = self._world.lines.copy()
-        names = line_names(self.network.links)
-        return [
-            NamedLineCounters(
-                name=name,
-                direction=direction,
-                **{field: int(line[field]) for field in audit.LINE_FIELDS},
-            )
-            for line, (name, direction) in zip(lines, names, strict=False)
-        ]
+        return counters.of_lines(self._world, self.network)
 
     def node_counters(self) -> list[NodeCounters]:
         """Packets at every port, switch and router."""
-        ports = [
-            NodeCounters("port", port.name, {name: int(row[name]) for name in _PORT_COUNTS})
-            for port, row in zip(self.network.ports, self._world.ports.copy(), strict=False)
-        ]
-        nodes = [("switch", switch.name) for switch in self.network.switches]
-        nodes += [("router", router.name) for router in self.network.routers]
-        rows = self._world.tally.tolist()
-        return ports + [
-            NodeCounters(kind, name, dict(zip(TALLY_NAMES, row, strict=True)))
-            for (kind, name), row in zip(nodes, rows, strict=False)
-        ]
+        return counters.of_nodes(self._world, self.network)
 
     def imbalances(self) -> list[str]:
         """After the end: every sum of counters that does not add up, in words.  There should be none."""

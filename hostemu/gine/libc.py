@@ -13,6 +13,7 @@ _pointer = types.uintp
 
 read = types.ExternalFunction("read", _long(_int, _pointer, _size))
 write = types.ExternalFunction("write", _long(_int, _pointer, _size))
+memcpy = types.ExternalFunction("memcpy", _pointer(_pointer, _pointer, _size))
 ppoll = types.ExternalFunction("ppoll", _int(_pointer, _size, _pointer, _pointer))
 epoll_wait = types.ExternalFunction("epoll_wait", _int(_int, _pointer, _int, _int))
 epoll_ctl = types.ExternalFunction("epoll_ctl", _int(_int, _int, _int, _pointer))

@@ -18,7 +18,7 @@ from itertools import count
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError
-from hostemu.guests.switchboard import switchboard
+from hostemu.guests.switchboard import Board, switchboard
 
 HEAD = struct.Struct("<IBBH")
 MAX_PAYLOAD = 1 << 16
@@ -111,10 +111,13 @@ class Channel:
     Every request raises GuestError once the guest's end is closed, and DeadlineExceeded when no answer comes.
     """
 
-    def __init__(self, sock: socket.socket, guest: str, line_bytes: int | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, guest: str, line_bytes: int | None = None, board: Board | None = None
+    ) -> None:
         """sock: a connected stream socket whose other end the guest has; it becomes the channel's.
 
         line_bytes: how much may be on its way to an agent that acknowledges what it reads.
+        board: serves the socket, and lets time pass while somebody waits; None: this process' switchboard.
         """
         self.release = ""
         self.changed = threading.Condition()
@@ -130,14 +133,15 @@ class Channel:
         self._netlink_answers: deque[bytes] = deque()
         self._is_ready = False
         sock.setblocking(False)
-        switchboard().register(sock.fileno(), select.EPOLLIN, self._served)
+        self._board: Board = board or switchboard()
+        self._board.register(sock.fileno(), select.EPOLLIN, self._served)
 
     def close(self) -> None:
         """Close the host's end; harmless again."""
         with self.changed:
             self.is_open = False
             if self._sock.fileno() >= 0:
-                switchboard().forget(self._sock.fileno())
+                self._board.forget(self._sock.fileno())
                 self._sock.close()
             self._receivers.clear()
             self.changed.notify_all()
@@ -153,7 +157,11 @@ class Channel:
                 if not self.is_open:
                     raise self.lost()
                 deadline.check()
-                self.changed.wait(deadline.left_s())
+                self.wait(deadline.left_s())
+
+    def wait(self, at_most_s: float) -> None:
+        """Until something has come in, or a while is over; to be called with `changed` held."""
+        self._board.wait(self.changed, at_most_s)
 
     def lost(self) -> GuestError:
         """The error that says that the guest's end is closed."""
@@ -253,7 +261,7 @@ class Channel:
             data, frames = b"", []
         if not data:
             self.is_open = False
-            switchboard().forget(self._sock.fileno())
+            self._board.forget(self._sock.fileno())
             self.changed.notify_all()
         rest: list[tuple[FrameKind, int, bytes]] = []
         for kind, stream, payload in frames:
@@ -275,6 +283,7 @@ class Channel:
         try:
             while self._unsent and (room := self._room()):
                 sent = self._sock.send(self._unsent[0][:room])
+                self._board.sent(self._sock.fileno())
                 self._unread_bytes += sent
                 if sent == len(self._unsent[0]):
                     self._unsent.popleft()
@@ -285,7 +294,7 @@ class Channel:
         except OSError:
             self._unsent.clear()
         wanted = select.EPOLLIN | (select.EPOLLOUT if self._unsent and self._room() else 0)
-        switchboard().modify(self._sock.fileno(), wanted)
+        self._board.modify(self._sock.fileno(), wanted)
 
     def _room(self) -> int:
         """How many bytes may be sent now."""

@@ -84,6 +84,10 @@ class KernelGuest(Guest):
         """Wait until the agent answers."""
         channel.wait_ready(deadline)
 
+    def open_channel(self, sock: socket.socket) -> Channel:
+        """The channel to the agent, over the host's end of its line."""
+        return Channel(sock, self.spec.name, self.line_bytes)
+
     def boot_macs(self) -> Sequence[str]:
         """The MAC addresses that the NICs boot with."""
         return [nic.mac for nic in self.spec.nics]
@@ -110,7 +114,7 @@ class KernelGuest(Guest):
             self._open_far_end(self._namespace, nic)
         near, far = socket.socketpair()
         with far, self.handed_over, ExitStack() as files:
-            self._channel = Channel(near, self.spec.name, self.line_bytes)
+            self._channel = self.open_channel(near)
             self.resources.callback(self._channel.close)
             argv, fds = self.command(far.fileno())
             console = files.enter_context(self.console_log.open("wb"))

@@ -80,7 +80,7 @@ class RemoteProgram:
             with self._channel.changed:
                 while self._room_bytes < len(piece) and self.poll() is None:
                     forever.check()
-                    self._channel.changed.wait(forever.left_s())
+                    self._channel.wait(forever.left_s())
                 if self.poll() is not None:
                     raise BrokenPipeError(32, "the program has ended")
                 self._room_bytes -= len(piece)

@@ -8,9 +8,29 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 Handler = Callable[[int], None]
 """Called in the switchboard's thread with the epoll events of its descriptor; must not block."""
+
+
+class Board(Protocol):
+    """What channels to guests are served by."""
+
+    def register(self, fd: int, events: int, handler: Handler) -> None:
+        """Call `handler` whenever one of these events holds."""
+
+    def modify(self, fd: int, events: int) -> None:
+        """Wait for other events of a descriptor; harmless when it is not registered any more."""
+
+    def forget(self, fd: int) -> None:
+        """Call nothing for this descriptor any more; to be called before it is closed."""
+
+    def sent(self, fd: int) -> None:
+        """Something was sent to whoever has the other end."""
+
+    def wait(self, changed: threading.Condition, at_most_s: float) -> None:
+        """Until a handler has told `changed`, which the caller holds, or a while is over."""
 
 
 class Switchboard:
@@ -36,6 +56,13 @@ class Switchboard:
         self._handlers.pop(fd, None)
         with suppress(OSError, ValueError):
             self._epoll.unregister(fd)
+
+    def sent(self, fd: int) -> None:
+        """Guests see by themselves what is sent to them."""
+
+    def wait(self, changed: threading.Condition, at_most_s: float) -> None:
+        """The thread tells `changed`."""
+        changed.wait(at_most_s)
 
     def _run(self) -> None:
         while True:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,7 +47,11 @@ _numbers = itertools.count()
 
 def recheck_library() -> Path:
     """What is loaded into the kernel's process, at a path that LD_PRELOAD can name; HostError without a compiler."""
-    library = compiled("recheck", [RECHECK], kind=LIBRARY)
+    return loadable(compiled("recheck", [RECHECK], kind=LIBRARY))
+
+
+def loadable(library: Path) -> Path:
+    """A path of a library that LD_PRELOAD can name."""
     if not SEPARATORS & set(str(library)):
         return library
     link = LAB_FOLDER / library.name
@@ -72,9 +77,9 @@ class UmlGuest(KernelGuest):
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         kernel = kernel_for(self.spec, "uml")
         # New for every start: no kernel takes the folder of another that had the same process number as itself.
-        self._folder = LAB_FOLDER / f"uml-{os.getpid()}-{next(_numbers)}"
+        self._folder = LAB_FOLDER / self.machine_name()
         self.resources.callback(shutil.rmtree, self._folder, ignore_errors=True)
-        nics = (self._nic_argument(number, nic) for number, nic in enumerate(self.spec.nics))
+        nics = (self.nic_argument(number, nic) for number, nic in enumerate(self.spec.nics))
         argv = [
             str(agent_program()),
             "launch",
@@ -93,11 +98,20 @@ class UmlGuest(KernelGuest):
             "hostemu_ack=1",
             "quiet",
             "panic=-1",
+            *self.more_arguments(),
             *nics,
         ]
         return argv, []
 
-    def _nic_argument(self, number: int, nic: NicSpec) -> str:
+    def machine_name(self) -> str:
+        """Of the folder that its kernel makes."""
+        return f"uml-{os.getpid()}-{next(_numbers)}"
+
+    def more_arguments(self) -> Sequence[str]:
+        """What the kernel is told besides."""
+        return ()
+
+    def nic_argument(self, number: int, nic: NicSpec) -> str:
         """Vector NICs are the faster ones; only the older drivers know multicast sockets and switch daemons."""
         match nic.wire:
             case Multicast(group, port):

@@ -34,6 +34,7 @@ class Order:
     settle_s: for how long the standing lab is watched before the programs are started; the record then has each
         guest's own CPU time of the run.
     planned: what was forecast; empty when nothing was.
+    mode: "real", or "virtual" where guests' time is the run's own.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Order:
     began_ns: int
     settle_s: float = 0.0
     planned: dict[str, Any] = field(default_factory=dict)
+    mode: str = "real"
 
 
 @dataclass
@@ -76,7 +78,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
     """The record; of a run that goes on, an incomplete one with what the center has stored."""
     text = (order.folder / "scenario.toml").read_text()
     return RunRecord(
-        mode="real",
+        mode=order.mode,
         backend=order.backend,
         engine="gine",
         scenario_name=scenario.name,

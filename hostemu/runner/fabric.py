@@ -87,24 +87,32 @@ def _gine(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) ->
     plans = {layout.isp.name: _isp(layout, (_nic(layout.isp),))}
     for host, farm in _inner(layout):
         plans[host.name] = _plan(scenario, means, host, farm, _nic(host, farm))
-    return Fabric(plans, lambda guests: _star(layout, scenario, guests))
+    return Fabric(plans, lambda guests: star(layout, scenario, lambda name: guests[name].nic_fd(NIC)))
 
 
-def _star(layout: Layout, scenario: Scenario, guests: Guests) -> Network:
-    """A router with a line to each guest; forward is towards the router."""
+def star(layout: Layout, scenario: Scenario, fd_of: Callable[[str], int]) -> Network:
+    """A router with a line to each host; forward is towards the router.  fd_of: of a host's NIC, by its name."""
     network = Network(scenario.seed)
     router = network.router(ROUTER)
     lines = scenario.lines
     kinds = {layout.center.name: lines.center, layout.isp.name: lines.isp}
     for host in layout.hosts():
         kind = kinds.get(host.name, lines.terminals)
-        port = network.port(host.name, guests[host.name].nic_fd(NIC))
+        port = network.port(host.name, fd_of(host.name))
         link = network.connect(port, router, name=host.line, forward=kind.up.spec(), backward=kind.down.spec())
         router.interface(link, mac=host.router_mac, addresses=(f"{host.router_address}/30",))
         router.neighbour(str(host.address), host.mac)
     for farm in layout.farms:
         router.route(str(farm.block), via=str(farm.host.address))
     return network
+
+
+def kernel_guests(layout: Layout, scenario: Scenario, means: Means) -> dict[str, GuestSpec]:
+    """Every host as a guest with a kernel of its own; the ISP server's has as much memory as the center."""
+    specs = {host.name: _plan(scenario, means, host, farm, _nic(host, farm)).spec for host, farm in _inner(layout)}
+    center = specs[layout.center.name]
+    isp = replace(center, name=layout.isp.name, nics=(_nic(layout.isp),), sysctls=FORWARDING)
+    return {host.name: specs.get(host.name, isp) for host in layout.hosts()}
 
 
 def _tap(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:

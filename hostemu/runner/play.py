@@ -26,6 +26,7 @@ from hostemu.runner.fabric import check_wiring
 from hostemu.runner.forecast.kept import planned_for
 from hostemu.runner.forecast.room import require_room
 from hostemu.runner.layout import plan_layout
+from hostemu.runner.virtual import require_virtual
 from hostemu.scenario import Scenario
 from hostemu.sim import EngineName, choose_engine, simulate, simulate_fleet
 
@@ -127,6 +128,35 @@ def play_real(
             "planned": planned,
         }
         call_in_lab("hostemu.runner.real:play", order, on_event=on_event)
+    record = folder / "record.h5"
+    return Result(record, summary(read_record(record)))
+
+
+def play_virtual(
+    scenario: Scenario, output: Path, time_scale: float, on_event: OnEvent, kernel: Path | None = None
+) -> Result:
+    """Play the scenario on guests with kernels of their own, in virtual time.
+
+    InputError and HostError come before anything is made.
+    """
+    began_ns = time.monotonic_ns()
+    require_virtual(scenario.scaled(time_scale))
+    find_backend("uml").require(kernel)
+    require_lab()
+    folder = _run_folder(output, scenario, "virtual", time_scale)
+    (folder / "scenario.toml").write_text(scenario.to_toml())
+    order = {
+        "folder": str(folder),
+        "backend": "uml-virtual",
+        "kernel": None if kernel is None else str(kernel.resolve()),
+        "time_scale": time_scale,
+        "started_at": _now(),
+        "host": host_facts(),
+        "began_ns": began_ns,
+        "mode": "virtual",
+    }
+    with cores_awake():
+        call_in_lab("hostemu.runner.virtual:play", order, on_event=on_event)
     record = folder / "record.h5"
     return Result(record, summary(read_record(record)))
 

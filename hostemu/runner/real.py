@@ -145,7 +145,7 @@ class RealRun:
 
     def _programs(self, group: ProgramGroup, guests: dict[str, Guest]) -> Program:
         """Start every program and wait until each says that it is ready; returns the center."""
-        self._outputs.is_store_busy = is_remote = plays_center(self.scenario, self.order.backend)
+        self._outputs.is_store_busy = is_remote = self.is_center_remote()
         plans = list(configs.program_plans(self.scenario, self.layout, self.order.folder, is_center_remote=is_remote))
         for number, plan in enumerate(plans):
             group.start(plan.name, guests[plan.host], plan.module, plan.config.to_json())
@@ -153,6 +153,10 @@ class RealRun:
         group.wait_for("ready", group.programs, Deadline.after(PROGRAMS_READY_S, "the programs to be ready"))
         self._emit({"phase": "programs", "done": len(plans), "total": len(plans)})
         return next(program for program in group.programs if program.name == "center")
+
+    def is_center_remote(self) -> bool:
+        """Whether another kernel than this one runs the center."""
+        return plays_center(self.scenario, self.order.backend)
 
     def _start(self, group: ProgramGroup, offsets_ns: Mapping[str, int]) -> None:
         group.send_start(time.monotonic_ns() + round(lead_s(len(group.programs)) * 1e9), offsets_ns)

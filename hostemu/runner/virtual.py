@@ -1,0 +1,136 @@
+"""A run in virtual time, from inside the lab: every host is a real kernel, and no clock but the calendar's counts.
+
+boot all guests → start programs → give them the starting instant → let time pass until the center has every terminal
+
+Nothing here depends on how long anything takes, so that the same seed gives the same frames.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hostemu.base.deadline import Deadline
+from hostemu.base.errors import InputError, RunError
+from hostemu.guests import backend as find_backend
+from hostemu.guests.api import Guest
+from hostemu.guests.booting import LAB_FOLDER
+from hostemu.guests.uml_virtual import VirtualUmlGuest
+from hostemu.lab import NetNamespace
+from hostemu.records import RecordWriter
+from hostemu.runner.collect import Order
+from hostemu.runner.fabric import Means, kernel_guests, star
+from hostemu.runner.layout import plan_layout
+from hostemu.runner.programs import ProgramGroup
+from hostemu.runner.real import CHECKPOINT_S, COLLECT_S, GRACE_S, Emit, RealRun, clock_offsets_ns, lead_s
+from hostemu.runner.starting import READY_S
+from hostemu.scenario import Scenario, load_scenario
+from hostemu.sim.virtual import Calendar
+from hostemu.sim.virtual.calendar import lookahead_ns, port_descriptors
+
+S = 1_000_000_000
+BACKEND = "uml"
+FOLDER = LAB_FOLDER / "calendar"
+STEP_S = 0.2
+QUIET = {"saturated_share": 0.0, "windows": 0, "steal_fraction": 0.0, "swapped_pages": 0}
+"""How busy this machine is does not matter here."""
+
+
+def require_virtual(scenario: Scenario) -> None:
+    """InputError when the scenario cannot be played in virtual time."""
+    hosts = scenario.hosts
+    for key, value, only in (("wiring", hosts.wiring, "gine"), ("center", hosts.center, "guest")):
+        if value != only:
+            raise InputError(
+                f"hosts.{key} = {value!r} cannot be played in virtual time", expected=repr(only), found=repr(value)
+            )
+    layout = plan_layout(scenario)
+    names = [host.name for host in layout.hosts()]
+    lookahead_ns(star(layout, scenario, dict(zip(names, port_descriptors(len(names)), strict=True)).__getitem__))
+
+
+def play(argument: dict[str, Any], emit: Emit) -> None:
+    """Play the scenario in `folder` and leave its record there."""
+    order = Order(**{**argument, "folder": Path(argument["folder"])})
+    scenario = load_scenario(str(order.folder / "scenario.toml"), time_scale=order.time_scale)
+    with ExitStack() as stack:
+        VirtualRun(order, scenario, stack, emit).play()
+
+
+class VirtualRun(RealRun):
+    """One run; `stack` owns everything that it starts."""
+
+    def play(self) -> None:
+        """Everything from the first guest to the finished record."""
+        calendar = self._calendar()
+        guests = self._boot(calendar)
+        group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs", self._pass_time(calendar)))
+        center = self._programs(group, guests)
+        writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
+        offsets_ns = clock_offsets_ns(guests)
+        group.send_start(calendar.now_ns + round(lead_s(len(group.programs)) * S), offsets_ns)
+        end_ns = calendar.now_ns + self.scenario.retrieval.deadline_ns + round(GRACE_S * S)
+        while "done" not in center.events:
+            if calendar.now_ns >= end_ns:
+                raise RunError("the center does not account for every terminal", expected="an end by its deadline")
+            for program, event in group.poll(STEP_S):
+                if program is center and event["event"] == "progress":
+                    self._note(event)
+            writer.checkpoint(self._record)
+        self._outputs.load = QUIET
+        self._outputs.usage = {
+            name: replace(guest.usage(), cpu_s=float("nan"), rss_bytes=0) for name, guest in guests.items()
+        }
+        self._outputs.results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        self._outputs.is_store_busy = False
+        self._outputs.health = calendar.health()
+        self._outputs.lines = calendar.line_counters()
+        self._outputs.nodes = calendar.node_counters()
+        self._outputs.problems += [f"emulator counters: {text}" for text in calendar.imbalances()]
+        self._outputs.done = center.events["done"]
+        writer.finish(self._record())
+
+    def is_center_remote(self) -> bool:
+        return True
+
+    def _calendar(self) -> Calendar:
+        hosts = list(self.layout.hosts())
+        descriptors = dict(zip((host.name for host in hosts), port_descriptors(len(hosts)), strict=True))
+        network = star(self.layout, self.scenario, descriptors.__getitem__)
+        FOLDER.mkdir()
+        trace = self._stack.enter_context((self.order.folder / "frames.bin").open("wb"))
+
+        def write(rows: Any) -> None:
+            np.asarray(rows).tofile(trace)
+
+        return self._stack.enter_context(Calendar(network, [host.mac for host in hosts], FOLDER, trace=write))
+
+    def _boot(self, calendar: Calendar) -> dict[str, Guest]:
+        kernel = None if self.order.kernel is None else Path(self.order.kernel)
+        specs = kernel_guests(self.layout, self.scenario, Means(find_backend(BACKEND), self.order.folder, kernel))
+        site = self._stack.enter_context(NetNamespace())
+        guests: dict[str, Guest] = {}
+        for number, (name, spec) in enumerate(specs.items()):
+            seed = f"{self.scenario.seed} {name}"
+            folder = self.order.folder / "guests" / name
+            guest = VirtualUmlGuest(spec, folder, calendar, number, seed, site)
+            self._stack.callback(guest.kill)
+            guest.start(Deadline.after(READY_S, f"guest {name} to start"))
+            guests[name] = guest
+        calendar.await_start(Deadline.after(READY_S, "all guests to start"), len(guests))
+        for number, (name, booted) in enumerate(guests.items()):
+            self._emit({"phase": "guests", "done": number, "total": len(guests)})
+            booted.wait_ready(Deadline.after(READY_S, f"an answer from guest {name}"))
+        self._emit({"phase": "guests", "done": len(guests), "total": len(guests)})
+        return guests
+
+    def _pass_time(self, calendar: Calendar) -> Any:
+        def pass_time(seconds: float) -> None:
+            calendar.play(calendar.now_ns + round(seconds * S))
+            calendar.channels.serve()
+
+        return pass_time

@@ -1,0 +1,336 @@
+"""The calendar's loop: windows of time in which all guests run at once and nobody can disturb another.
+
+What a guest sends in a window arrives at no guest before its end, since every way between two guests takes at least
+`lookahead_ns`.  So in each window [T, W):
+
+1. frames on their way are moved, as far as they can reach a guest before W; others wait, so that frames enter each
+   line in the order of time;
+2. guests run up to W, all at once;
+3. what they have sent enters their lines, and everything is moved up to W.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hostemu.gine import libc
+from hostemu.gine.frames import (
+    DESTINATION_MAC,
+    ETHERTYPE,
+    IPV4,
+    IPV6,
+    NETWORK,
+    get16,
+    get32,
+    get_half,
+    get_mac,
+    mapped_v4,
+)
+from hostemu.gine.gso import MALFORMED, count_packets
+from hostemu.gine.heap import heap_length, heap_pop, heap_push
+from hostemu.gine.loop import TICK_NS
+from hostemu.gine.router import router_input, tick_routers
+from hostemu.gine.routes import find_route
+from hostemu.gine.switch import find_mac, mac_key, switch_input
+from hostemu.gine.transmit import release, transmit
+from hostemu.gine.world import CONNECTED, GATEWAY, NONE, TO_PORT, TO_SWITCH, World, world_at
+from hostemu.lines.compiling import compilable, compiled
+from hostemu.lines.model import deliver
+from hostemu.sim.virtual.tables import (
+    CALLS,
+    CLOCK,
+    FOREVER_NS,
+    KINDS,
+    RUNNING,
+    TRACED,
+    WAITING,
+    Machines,
+    machines_at,
+)
+from hostemu.sim.virtual.talk import hear_answer, hear_clock, hear_kick, next_moment, step
+
+# What `advance` has come to, below 0; else the descriptor that is Python's to serve.
+DONE, SILENT, TRACE_FULL, FAILED, ENDED = -1, -2, -3, -4, -5
+
+SENT, CAME = range(2)
+_TRACE_ROOM = 4096
+_FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+
+
+@compilable
+def note(world: World, machines: Machines, port: int, way: int, slot: int, at_ns: int) -> None:
+    """Write a frame into the trace, if there is one."""
+    calendar = machines.calendar[0]
+    if calendar.is_traced == 0 or calendar.traced >= TRACED:
+        return
+    octets = world.frames.octets[slot]
+    mixed = _FNV_OFFSET
+    for k in range(world.frames.length[slot]):
+        mixed = (mixed ^ np.uint64(octets[k])) * _FNV_PRIME
+    row = machines.trace[calendar.traced]
+    row.at_ns = at_ns
+    row.port = port
+    row.way = way
+    row.bytes = world.frames.length[slot]
+    row.hash = mixed
+    calendar.traced += 1
+
+
+@compilable
+def _to_guest(world: World, machines: Machines, port: int, slot: int, at_ns: int) -> None:
+    """Lay a frame before its guest, which takes it when its clock is there."""
+    guest = machines.guests[port]
+    row = world.ports[port]
+    row.packets_written += world.frames.packets[slot]
+    row.bytes_written += world.frames.length[slot]
+    world.state[0].frames_written += 1
+    note(world, machines, port, CAME, slot, at_ns)
+    machines.at_ns[slot] = at_ns
+    machines.following[slot] = NONE
+    if guest.over:
+        release(world, slot)
+    elif guest.first == NONE:
+        guest.first = slot
+        guest.last = slot
+    else:
+        machines.following[guest.last] = slot
+        guest.last = slot
+
+
+@compilable
+def _arrive(world: World, machines: Machines) -> None:
+    """The first frame of the heap has come to the end of its line."""
+    due_ns = world.heap.due_ns[0]
+    slot = heap_pop(world.heap)
+    line_id = world.frames.line[slot]
+    deliver(world.lines[line_id], world.frames.packets[slot], world.frames.wire_bytes[slot])
+    hop = world.hops[line_id]
+    if hop.kind == TO_PORT:
+        _to_guest(world, machines, hop.node, slot, due_ns)
+    elif hop.kind == TO_SWITCH:
+        switch_input(world, hop.node, line_id, slot, due_ns)
+    else:
+        router_input(world, hop.node, slot, due_ns)
+
+
+@compilable
+def _leaves_by(world: World, slot: int, due_ns: int) -> int:
+    """The line that a frame at the end of its own will enter, if it enters just one and that is known; else NONE."""
+    octets = world.frames.octets[slot]
+    line_id = world.frames.line[slot]
+    hop = world.hops[line_id]
+    if hop.kind == TO_SWITCH:
+        return int(find_mac(world, mac_key(hop.node, get_mac(octets, DESTINATION_MAC)), due_ns))
+    own = world.interfaces[hop.node]
+    if get_mac(octets, DESTINATION_MAC) != own.mac or world.frames.length[slot] < NETWORK + 40:
+        return NONE
+    protocol = get16(octets, ETHERTYPE)
+    if protocol == IPV4:
+        route_id = find_route(world, own.router, np.uint64(0), mapped_v4(get32(octets, NETWORK + 16)))
+    elif protocol == IPV6:
+        route_id = find_route(world, own.router, get_half(octets, NETWORK + 24), get_half(octets, NETWORK + 32))
+    else:
+        return NONE
+    if route_id == NONE or world.routes[route_id].kind not in (CONNECTED, GATEWAY):
+        return NONE
+    return int(world.interfaces[world.routes[route_id].interface].line)
+
+
+@compilable
+def _can_wait(world: World, window_end_ns: int) -> bool:
+    """Whether the first frame of the heap cannot reach a guest in this window, and goes on by a line."""
+    due_ns = world.heap.due_ns[0]
+    slot = world.heap.item[0]
+    if world.hops[world.frames.line[slot]].kind == TO_PORT:
+        return False
+    line_id = _leaves_by(world, slot, due_ns)
+    return line_id != NONE and due_ns + world.lines[line_id].delay_ns >= window_end_ns
+
+
+@compilable
+def _move_early(world: World, machines: Machines, window_end_ns: int) -> None:
+    """Move what can reach a guest before the window's end."""
+    waiting = 0
+    while heap_length(world.heap) > 0 and world.heap.due_ns[0] < window_end_ns:
+        if _can_wait(world, window_end_ns):
+            machines.stash_ns[waiting] = world.heap.due_ns[0]
+            machines.stash[waiting] = heap_pop(world.heap)
+            waiting += 1
+        else:
+            _arrive(world, machines)
+    for k in range(waiting):
+        heap_push(world.heap, machines.stash_ns[k], machines.stash[k])
+
+
+@compilable
+def _move_rest(world: World, machines: Machines) -> None:
+    """Put what guests have sent on their lines, and move everything up to the window's end."""
+    calendar = machines.calendar[0]
+    for port in range(len(machines.guests)):
+        guest = machines.guests[port]
+        slot = guest.sent_first
+        while slot != NONE:
+            following = machines.following[slot]
+            _send_off(world, machines, port, slot)
+            slot = following
+        guest.sent_first = NONE
+        guest.sent_last = NONE
+    while heap_length(world.heap) > 0 and world.heap.due_ns[0] < calendar.window_end_ns:
+        _arrive(world, machines)
+
+
+@compilable
+def _send_off(world: World, machines: Machines, port: int, slot: int) -> None:
+    row = world.ports[port]
+    at_ns = machines.at_ns[slot]
+    note(world, machines, port, SENT, slot, at_ns)
+    world.state[0].frames_read += 1
+    machines.calendar[0].frames_sent += 1
+    packets = count_packets(world.frames.octets[slot], world.frames.length[slot])
+    if packets == MALFORMED:
+        row.malformed += 1
+        release(world, slot)
+        return
+    world.frames.packets[slot] = packets
+    row.packets_read += packets
+    row.bytes_read += world.frames.length[slot]
+    transmit(world, row.line, slot, at_ns)
+
+
+@compilable
+def _end(machines: Machines, guest_id: int) -> None:
+    """A guest is over: nothing more is to come of it."""
+    guest = machines.guests[guest_id]
+    if guest.over == 0:
+        guest.over = 1
+        guest.state = WAITING
+        guest.req_ns = FOREVER_NS
+        if guest.parked == 0:
+            guest.parked = 1
+            machines.calendar[0].active -= 1
+
+
+@compilable
+def _forget(machines: Machines, fd: int) -> None:
+    libc.epoll_ctl(np.int32(machines.calendar[0].epoll), libc.EPOLL_CTL_DEL, np.int32(fd), np.uintp(0))
+    machines.by_fd[fd] = NONE
+
+
+@compilable
+def _hear(world: World, machines: Machines, fd: int) -> int:
+    """Serve one descriptor: DONE, or what `advance` is to say."""
+    what = machines.by_fd[fd]
+    if what == NONE:
+        return fd
+    guest_id = what // KINDS
+    guest = machines.guests[guest_id]
+    kind = what % KINDS
+    if kind == CLOCK:
+        if not hear_clock(machines, guest_id):
+            _forget(machines, fd)
+            _end(machines, guest_id)
+            return ENDED
+    elif kind == CALLS:
+        if not hear_answer(machines, guest_id):
+            _forget(machines, fd)
+    else:
+        got = hear_kick(world, machines, guest_id)
+        if got == NONE:
+            _forget(machines, fd)
+        elif got > 0:
+            machines.calendar[0].unread_words = got
+            return fd
+    if guest.state == WAITING and guest.parked == 0:
+        step(world, machines, guest_id)
+    return DONE
+
+
+@compilable
+def _serve(world: World, machines: Machines) -> int:
+    """Hear guests until all of them are parked: DONE, or what `advance` is to say."""
+    calendar = machines.calendar[0]
+    events = machines.events
+    idle = 0
+    silent_ms = 0
+    while calendar.active > 0:
+        patience_ms = 0 if idle < calendar.spins else 100
+        ready = libc.epoll_wait(
+            np.int32(calendar.epoll), events.ctypes.data, np.int32(len(events)), np.int32(patience_ms)
+        )
+        if ready < 0:
+            continue
+        if ready == 0:
+            idle += 1
+            silent_ms += patience_ms
+            if silent_ms >= calendar.silent_ms:
+                return SILENT
+            continue
+        idle = 0
+        silent_ms = 0
+        for k in range(ready):
+            said = _hear(world, machines, int(events[k, libc.EPOLL_DATA_WORD]))
+            if said != DONE:
+                return said
+    return DONE
+
+
+@compilable
+def _next_ns(world: World, machines: Machines) -> int:
+    """When something happens next, if nothing is done."""
+    first_ns = FOREVER_NS
+    for k in range(len(machines.guests)):
+        if machines.guests[k].over == 0:
+            first_ns = min(first_ns, next_moment(machines, k))
+    if heap_length(world.heap) > 0:
+        first_ns = min(first_ns, world.heap.due_ns[0])
+    if world.state[0].asking > 0:
+        first_ns = min(first_ns, world.state[0].next_tick_ns)
+    return int(first_ns)
+
+
+@compilable
+def _open_window(world: World, machines: Machines, at_ns: int, until_ns: int) -> None:
+    calendar = machines.calendar[0]
+    state = world.state[0]
+    calendar.now_ns = at_ns
+    calendar.window_end_ns = min(at_ns + calendar.lookahead_ns, until_ns)
+    calendar.windows += 1
+    calendar.is_open = 1
+    if state.next_tick_ns <= at_ns:
+        tick_routers(world, at_ns)
+        state.next_tick_ns = at_ns + TICK_NS
+    _move_early(world, machines, calendar.window_end_ns)
+    for k in range(len(machines.guests)):
+        guest = machines.guests[k]
+        if guest.over == 0 and guest.parked and next_moment(machines, k) < calendar.window_end_ns:
+            guest.parked = 0
+            calendar.active += 1
+    for k in range(len(machines.guests)):
+        guest = machines.guests[k]
+        if guest.parked == 0 and guest.state != RUNNING:
+            step(world, machines, k)
+
+
+@compiled
+def advance(world_address: int, machines_address: int, until_ns: int) -> int:
+    """Play up to `until_ns`, which all guests' clocks then have reached: DONE; or the reason to return before.
+
+    It goes on where it was when it is called again.
+    """
+    world = world_at(world_address)
+    machines = machines_at(machines_address)
+    calendar = machines.calendar[0]
+    while True:
+        said = _serve(world, machines)
+        if said != DONE:
+            return said
+        if calendar.is_open:
+            _move_rest(world, machines)
+            calendar.is_open = 0
+        if calendar.traced >= TRACED - _TRACE_ROOM:
+            return TRACE_FULL
+        at_ns = max(calendar.now_ns, _next_ns(world, machines))
+        if at_ns >= until_ns:
+            calendar.now_ns = max(calendar.now_ns, until_ns)
+            return DONE
+        _open_window(world, machines, at_ns, until_ns)

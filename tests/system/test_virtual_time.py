@@ -1,0 +1,113 @@
+"""`hostemu run --time virtual`, and guests of a calendar: real kernels whose time is the simulation's."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hostemu.lab import call_in_lab
+from hostemu.records import read_record
+from tests.command_line import hostemu
+from tests.contract.conftest import require
+from tests.guests.kernels import lean_kernel, may_build
+from tests.lab.needs import needs_lab
+
+pytestmark = [needs_lab, may_build]
+
+MS = 1_000_000
+VIRTUAL = ("run", "smoke", "--time", "virtual")
+
+
+@pytest.fixture(autouse=True)
+def _kernel() -> None:
+    require("uml")
+    lean_kernel("uml")
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def busy_cores(count: int = 3) -> Iterator[None]:
+    """Other processes want all cores."""
+    others = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(count)]
+    for other in others:
+        other.start()
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.join()
+
+
+def played(folder: Path, *words: str) -> Path:
+    """The folder of a run in virtual time that was valid."""
+    done = hostemu(*VIRTUAL, *words, "--json", "run.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "run.json").read_text())
+    assert (result["mode"], result["retrieved"], result["verdict"]) == ("virtual", 40, "valid")
+    (record,) = (folder / "runs").rglob("record.h5")
+    return record.parent
+
+
+@pytest.mark.parametrize("delay_ms", [1, 10, 100])
+def test_round_trips_are_as_long_as_their_lines(delay_ms: int) -> None:
+    result: dict[str, Any] = call_in_lab("tests.system.virtual_guests:ping", {"delay_ns": delay_ms * MS, "count": 5})
+    times_us = [round(1000 * float(text)) for text in re.findall(r"time=([0-9.]+) ms", result["said"])]
+    assert len(times_us) == 5
+    assert all(0 <= time_us - 4000 * delay_ms <= 1 for time_us in times_us)  # a clock takes 256 ns to be read
+    assert result["counters"]["late"] == 0
+
+
+def test_runs_repeat_byte_by_byte_however_busy_the_machine_is(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("quiet", "busy", "other")]
+    for folder in folders:
+        folder.mkdir()
+    quiet = played(folders[0])
+    with busy_cores():
+        busy = played(folders[1])
+    frames = (quiet / "frames.bin").read_bytes()
+    assert len(frames) > 1000 * 32
+    assert (busy / "frames.bin").read_bytes() == frames
+    one, two = read_record(quiet / "record.h5"), read_record(busy / "record.h5")
+    for name in ("terminals", "lines", "hosts", "refusals", "progress"):
+        assert np.array_equal(getattr(one, name).tobytes(), getattr(two, name).tobytes()), name
+    other = played(folders[2], "--seed", "2")
+    assert (other / "frames.bin").read_bytes() != frames
+
+
+def test_a_run_in_virtual_time_is_as_the_simulated_one(tmp_path: Path) -> None:
+    """Both spend nothing on computation; the protocol and its random numbers are the same."""
+    played(tmp_path)
+    simulated = json.loads(hostemu("simulate", "smoke", "--json", "-", cwd=tmp_path).stdout)
+    found = json.loads((tmp_path / "run.json").read_text())
+    assert found["makespan_s"] == pytest.approx(simulated["makespan_s"], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--backend", "qemu"], "--backend uml"),
+        (["--set", "hosts.wiring=tap", "--set", "lines={}"], "hosts.wiring"),
+        (["--set", "hosts.center=host"], "hosts.center"),
+        (["--set", "lines.terminals.delay=0 ms", "--set", "lines.center.delay=0 ms"], "lines that take time"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_before_anything_is_made(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    done = hostemu(*VIRTUAL, *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
