@@ -163,9 +163,8 @@ def _move_early(world: World, machines: Machines, window_end_ns: int) -> None:
 
 
 @compilable
-def _move_rest(world: World, machines: Machines) -> None:
-    """Put what guests have sent on their lines, and move everything up to the window's end."""
-    calendar = machines.calendar[0]
+def _send_all(world: World, machines: Machines) -> None:
+    """Put what guests have sent on their lines."""
     for port in range(len(machines.guests)):
         guest = machines.guests[port]
         slot = guest.sent_first
@@ -175,6 +174,12 @@ def _move_rest(world: World, machines: Machines) -> None:
             slot = following
         guest.sent_first = NONE
         guest.sent_last = NONE
+
+
+@compilable
+def _move_rest(world: World, machines: Machines) -> None:
+    """Move everything up to the window's end."""
+    calendar = machines.calendar[0]
     while heap_length(world.heap) > 0 and world.heap.due_ns[0] < calendar.window_end_ns:
         _arrive(world, machines)
 
@@ -324,6 +329,7 @@ def advance(world_address: int, machines_address: int, until_ns: int) -> int:
         said = _serve(world, machines)
         if said != DONE:
             return said
+        _send_all(world, machines)  # also what a guest sends while it boots, before any window
         if calendar.is_open:
             _move_rest(world, machines)
             calendar.is_open = 0
