@@ -1,7 +1,7 @@
 """A guest's kernel as its calendar sees it: the clock and the network interface of User-mode Linux, in a thread.
 
-It does what arch/um/kernel/time.c and arch/um/drivers/virtio_uml.c do (Linux 6.1), and notes what its kernel would panic
-about: time that goes backwards.
+It does what arch/um/kernel/time.c and arch/um/drivers/virtio_uml.c do (Linux 6.1), and notes what its kernel would
+panic about: time that goes backwards.
 """
 
 from __future__ import annotations
