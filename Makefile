@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-heavy bench bench-fleet bench-awake bench-guests bench-overlooked bench-translation results guests format clean
+.PHONY: demo test test-heavy bench bench-fleet bench-awake bench-guests bench-overlooked bench-translation bench-virtual results guests format clean
 
 demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
@@ -42,6 +42,9 @@ bench-guests: $(VENV)/.test-ready guests
 
 bench-overlooked: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python tests/bench/test_overlooked_bench.py results/overlooked.txt
+
+bench-virtual: $(VENV)/.test-ready guests
+	tools/benchmarks $(BIN)/python tests/bench/test_virtual_bench.py results/virtual.txt
 
 bench-translation: $(VENV)/.test-ready guests
 	tools/benchmarks $(BIN)/python tests/bench/test_translation_bench.py results/translation.txt

@@ -90,7 +90,7 @@ class NamespaceProgram:
         """Kill it and wait until it is gone; harmless when it is."""
         with self._lock:
             if self._status is None:
-                self.popen.kill()
+                os.kill(self.popen.pid, signal.SIGKILL)  # popen.kill would reap one that has just ended
                 self._reap(0)
 
     def _heeds_sigterm(self) -> bool:

@@ -17,6 +17,7 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import HostemuError
 from hostemu.guests import Guest, GuestSpec, NicSpec, backend
 from hostemu.guests.api import HostInterface, Multicast
+from hostemu.guests.processes import NamespaceProgram
 from hostemu.lab import NetNamespace
 
 Emit = Callable[[dict[str, Any]], None]
@@ -228,3 +229,15 @@ def complaints(folder: str, _emit: Emit) -> str:
     with _guest(folder) as guest:
         guest.run(["sh", "-c", "echo so sorry >&2; exit 3"], deadline=soon())
     return "no error"
+
+
+def ended_unseen(folder: str, emit: Emit) -> list[int | None]:
+    """Exit statuses of programs that had ended by themselves, nobody having asked, when they were ended."""
+    statuses: list[int | None] = []
+    with NetNamespace() as namespace:
+        for _ in range(5):
+            program = NamespaceProgram(namespace, ["/bin/sh", "-c", "exit 7"], None, Path("/"))
+            os.waitid(os.P_PID, program.popen.pid, os.WEXITED | os.WNOWAIT)
+            program.end()
+            statuses.append(program.poll())
+    return statuses

@@ -94,3 +94,7 @@ def test_a_failed_commands_last_words_are_in_the_error(tmp_path: Path) -> None:
         inside("complaints", tmp_path)
     assert "exit status 3" in str(caught.value)
     assert "so sorry" in str(caught.value)
+
+
+def test_a_program_that_ended_unseen_keeps_its_exit_status(tmp_path: Path) -> None:
+    assert inside("ended_unseen", tmp_path) == [7] * 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,7 +18,13 @@ from hostemu.lines.spec import LineSpec
 from hostemu.sim.virtual import Calendar
 from hostemu.sim.virtual.calendar import port_descriptors
 
+S = 1_000_000_000
 Emit = Callable[[dict[str, Any]], None]
+
+
+def address_of(number: int, last: int = 2) -> str:
+    """The address of a host, or (last 1) of its router."""
+    return f"10.{number >> 8}.{number & 255}.{last}"
 
 
 def star(count: int, line: LineSpec) -> tuple[Network, list[NicSpec]]:
@@ -26,8 +34,8 @@ def star(count: int, line: LineSpec) -> tuple[Network, list[NicSpec]]:
     nics = []
     for number, fd in enumerate(port_descriptors(count)):
         link = network.connect(network.port(f"g{number}", fd), router, forward=line, backward=line)
-        own, gateway = f"10.0.{number}.2", f"10.0.{number}.1"
-        mac, router_mac = f"02:00:00:00:01:{number:02x}", f"02:00:00:00:02:{number:02x}"
+        own, gateway = address_of(number), address_of(number, 1)
+        mac, router_mac = (f"02:00:00:{kind:02x}:{number >> 8:02x}:{number & 255:02x}" for kind in (1, 2))
         router.interface(link, mac=router_mac, addresses=(f"{gateway}/30",))
         router.neighbour(own, mac)
         routes, neighbours = (("0.0.0.0/0", gateway),), ((gateway, router_mac),)
@@ -36,8 +44,8 @@ def star(count: int, line: LineSpec) -> tuple[Network, list[NicSpec]]:
 
 
 @contextmanager
-def running(count: int, line: LineSpec) -> Iterator[tuple[Calendar, list[VirtualUmlGuest]]]:
-    """So many guests around a router, and their calendar."""
+def running(count: int, line: LineSpec, **options: Any) -> Iterator[tuple[Calendar, list[VirtualUmlGuest]]]:
+    """So many guests around a router, and their calendar.  options: of GuestSpec."""
     with ExitStack() as stack:
         folder = LAB_FOLDER / "test"
         folder.mkdir()
@@ -46,7 +54,7 @@ def running(count: int, line: LineSpec) -> Iterator[tuple[Calendar, list[Virtual
         calendar = stack.enter_context(Calendar(network, [nic.mac for nic in nics], folder))
         guests = []
         for number, nic in enumerate(nics):
-            spec = GuestSpec(f"g{number}", (nic,))
+            spec = GuestSpec(f"g{number}", (nic,), **options)
             guests.append(VirtualUmlGuest(spec, folder / spec.name, calendar, number, spec.name, site))
             stack.callback(guests[-1].kill)
             guests[-1].start(Deadline.after(60, "a guest to start"))
@@ -59,6 +67,37 @@ def running(count: int, line: LineSpec) -> Iterator[tuple[Calendar, list[Virtual
 def ping(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """What ping says of `count` round trips over two lines of `delay_ns` and back."""
     with running(2, LineSpec(delay_ns=argument["delay_ns"])) as (calendar, guests):
-        command = ["ping", "-c", str(argument["count"]), "10.0.1.2"]
+        command = ["ping", "-c", str(argument["count"]), address_of(1)]
         done = guests[0].run(command, deadline=Deadline.after(60, "ping"))
         return {"said": done.stdout.decode(), "counters": calendar.counters()}
+
+
+def pings(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """How long `seconds` take in which each of `count` guests asks its neighbour for an echo every second."""
+    count, seconds = argument["count"], argument["seconds"]
+    with running(count, LineSpec(delay_ns=10_000_000)) as (calendar, guests):
+        for number, guest in enumerate(guests):
+            guest.spawn(["ping", "-q", address_of((number + 1) % count)])
+        calendar.play(calendar.now_ns + S)
+        before, began_s = calendar.counters(), time.monotonic()
+        calendar.play(calendar.now_ns + seconds * S)
+        took_s = time.monotonic() - began_s
+        after = calendar.counters()
+        return {"took_s": took_s, **{name: after[name] - before[name] for name in after}}
+
+
+def iperf(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """One TCP stream for `seconds` over lines of 1 ms and `rate_bps`: bit/s, and what the calendar has counted."""
+    rate_bps, seconds = argument["rate_bps"], argument["seconds"]
+    line = LineSpec(rate_bps=rate_bps, delay_ns=1_000_000, queue_bytes=rate_bps // 8 // 20)
+    options = {"programs": ("iperf3",), "memory_bytes": 64 << 20}
+    with running(2, line, **options) as (calendar, guests):
+        guests[1].spawn(["iperf3", "-s", "-1"])
+        calendar.play(calendar.now_ns + S)
+        before, began_s = calendar.counters(), time.monotonic()
+        command = ["iperf3", "-c", address_of(1), "-t", str(seconds), "-O", "2", "-J"]
+        done = guests[0].run(command, deadline=Deadline.after(240, "iperf3"))
+        took_s = time.monotonic() - began_s
+        after = calendar.counters()
+        received = json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"]
+        return {"bps": received, "took_s": took_s, **{name: after[name] - before[name] for name in after}}
