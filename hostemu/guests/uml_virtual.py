@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from hostemu.base.errors import GuestError
+from hostemu.base.errors import GuestError, HostError
 from hostemu.guests.api import GuestSpec, NicSpec
 from hostemu.guests.channel import SEED_BYTES, Channel, FrameKind, answer_soon
+from hostemu.guests.kernels import find_kernel
 from hostemu.guests.switchboard import Board
 from hostemu.guests.toolchain import LIBRARY, compiled
 from hostemu.guests.uml import UmlGuest, loadable
@@ -24,6 +25,18 @@ PRELOADED = Path(__file__).with_name("preload") / "virtual_time.c"
 """Source of what is loaded into the kernel's process; says why."""
 
 VIRTIO_NET = 1
+
+
+def require_clock(given: Path | None) -> None:
+    """HostError when the kernel that guests would boot has no clock that can be driven.  given: as in GuestSpec."""
+    kernel = find_kernel("uml", given)
+    if kernel.flavour == "distribution":
+        raise HostError(
+            "virtual time needs a lean kernel",
+            expected="one that was built with UML_TIME_TRAVEL_SUPPORT",
+            found=f"the distribution's, {kernel.path}",
+            hint="hostemu kernel build uml",
+        )
 
 
 class Clockwork(Protocol):

@@ -16,6 +16,7 @@ from hostemu import __version__
 from hostemu.base.errors import HostError, InputError
 from hostemu.guests import AUTO
 from hostemu.guests import backend as find_backend
+from hostemu.guests.uml_virtual import require_clock
 from hostemu.lab import call_in_lab, lab_possible
 from hostemu.measure.awake import cores_awake
 from hostemu.measure.costs import Costs
@@ -142,6 +143,7 @@ def play_virtual(
     began_ns = time.monotonic_ns()
     require_virtual(scenario.scaled(time_scale))
     find_backend("uml").require(kernel)
+    require_clock(kernel)
     require_lab()
     folder = _run_folder(output, scenario, "virtual", time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())

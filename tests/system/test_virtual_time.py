@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,15 @@ def test_a_run_in_virtual_time_is_as_the_simulated_one(tmp_path: Path) -> None:
     simulated = json.loads(hostemu("simulate", "smoke", "--json", "-", cwd=tmp_path).stdout)
     found = json.loads((tmp_path / "run.json").read_text())
     assert found["makespan_s"] == pytest.approx(simulated["makespan_s"], abs=0.05)
+
+
+@pytest.mark.skipif(shutil.which("linux.uml") is None, reason="no kernel of the distribution's for User-mode Linux")
+def test_a_kernel_without_a_clock_that_can_be_driven_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cwd").mkdir()
+    done = hostemu(*VIRTUAL, cwd=tmp_path / "cwd", HOSTEMU_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 3, done.stderr
+    assert "hostemu kernel build uml" in done.stderr
+    assert list((tmp_path / "cwd").iterdir()) == []
 
 
 @pytest.mark.parametrize(
