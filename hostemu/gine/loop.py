@@ -8,13 +8,12 @@ from numba import carray
 from hostemu.gine import libc
 from hostemu.gine.frames import SLOT_BYTES, VNET_BYTES, signed
 from hostemu.gine.gso import MALFORMED, count_packets
-from hostemu.gine.heap import heap_length, heap_pop
+from hostemu.gine.heap import heap_length
 from hostemu.gine.router import router_input, tick_routers
 from hostemu.gine.switch import switch_input
-from hostemu.gine.transmit import release, take_slot, transmit
+from hostemu.gine.transmit import release, take_due, take_slot, transmit
 from hostemu.gine.world import BUCKETS_PER_OCTAVE, NONE, TO_PORT, TO_SWITCH, World, world_at
 from hostemu.lines.compiling import compilable, compiled
-from hostemu.lines.model import deliver
 
 READS_PER_TURN = 16  # of one port, before due frames are served again
 MOVES_PER_TURN = 64  # of due frames, before ports are looked at again
@@ -126,9 +125,8 @@ def _write_port(world: World, port_id: int, slot: int, due_ns: int) -> None:
 def _arrive(world: World) -> None:
     """The first frame of the heap has come to the end of its line."""
     due_ns = world.heap.due_ns[0]
-    slot = heap_pop(world.heap)
+    slot = take_due(world)
     line_id = world.frames.line[slot]
-    deliver(world.lines[line_id], world.frames.packets[slot], world.frames.wire_bytes[slot])
     hop = world.hops[line_id]
     if hop.kind == TO_PORT:
         _write_port(world, hop.node, slot, due_ns)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hostemu.gine.frames import VNET_BYTES
 from hostemu.gine.gso import cut, header_bytes, segment_bytes
-from hostemu.gine.heap import heap_push
+from hostemu.gine.heap import heap_pop, heap_push
 from hostemu.gine.world import NONE, World
 from hostemu.lines.compiling import compilable
-from hostemu.lines.model import offer
+from hostemu.lines.model import deliver, offer
 from hostemu.lines.spec import bytes_on_wire
 
 # Packets of one super-frame travel together, and arrive with the last of them, where that delays none by more.
@@ -34,6 +34,14 @@ def release(world: World, slot: int) -> None:
     state = world.state[0]
     world.frames.free[state.free] = slot
     state.free += 1
+
+
+@compilable
+def take_due(world: World) -> int:
+    """The slot of the first frame of the heap, which has come to the end of its line."""
+    slot = heap_pop(world.heap)
+    deliver(world.lines[world.frames.line[slot]], world.frames.packets[slot], world.frames.wire_bytes[slot])
+    return slot
 
 
 @compilable

@@ -36,8 +36,8 @@ from hostemu.lab.rtnetlink import RouteSocket
 VECTOR_DEPTH = 64
 """Frames that a vector NIC takes at a time: as many as the kernel's polling allows (NAPI_POLL_WEIGHT)."""
 
-RECHECK = Path(__file__).with_name("preload") / "recheck.c"
-"""Source of what is loaded into the kernel's process, so that it overlooks no frame; says how."""
+PRELOAD = Path(__file__).with_name("preload")
+"""Sources of what is loaded into kernels' processes; they say what for."""
 
 SEPARATORS = frozenset(" :")
 """Of LD_PRELOAD: ld.so(8)."""
@@ -45,13 +45,9 @@ SEPARATORS = frozenset(" :")
 _numbers = itertools.count()
 
 
-def recheck_library() -> Path:
-    """What is loaded into the kernel's process, at a path that LD_PRELOAD can name; HostError without a compiler."""
-    return loadable(compiled("recheck", [RECHECK], kind=LIBRARY))
-
-
-def loadable(library: Path) -> Path:
-    """A path of a library that LD_PRELOAD can name."""
+def preloaded(name: str) -> Path:
+    """The library of that name in PRELOAD, at a path that LD_PRELOAD can name; HostError without a compiler."""
+    library = compiled(name, [PRELOAD / f"{name}.c"], [PRELOAD / "kernel.h"], LIBRARY)
     if not SEPARATORS & set(str(library)):
         return library
     link = LAB_FOLDER / library.name
@@ -72,7 +68,7 @@ class UmlGuest(KernelGuest):
         self._folder = LAB_FOLDER
 
     def virtualisers_environment(self) -> dict[str, str]:
-        return {**super().virtualisers_environment(), "LD_PRELOAD": str(recheck_library())}
+        return {**super().virtualisers_environment(), "LD_PRELOAD": str(preloaded("recheck"))}
 
     def command(self, agent_fd: int) -> tuple[list[str], list[int]]:
         kernel = kernel_for(self.spec, "uml")

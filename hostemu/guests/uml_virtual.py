@@ -17,12 +17,8 @@ from hostemu.guests.api import GuestSpec, NicSpec
 from hostemu.guests.channel import SEED_BYTES, Channel, FrameKind, answer_soon
 from hostemu.guests.kernels import find_kernel
 from hostemu.guests.switchboard import Board
-from hostemu.guests.toolchain import LIBRARY, compiled
-from hostemu.guests.uml import UmlGuest, loadable
+from hostemu.guests.uml import UmlGuest, preloaded
 from hostemu.lab import NetNamespace
-
-PRELOADED = Path(__file__).with_name("preload") / "virtual_time.c"
-"""Source of what is loaded into the kernel's process; says why."""
 
 VIRTIO_NET = 1
 
@@ -73,8 +69,7 @@ class VirtualUmlGuest(UmlGuest):
 
     def virtualisers_environment(self) -> dict[str, str]:
         inherited = super().virtualisers_environment()
-        library = loadable(compiled("virtual_time", [PRELOADED], kind=LIBRARY))
-        return {**inherited, "LD_PRELOAD": str(library), "HOSTEMU_SEED": self._seed}
+        return {**inherited, "LD_PRELOAD": str(preloaded("virtual_time")), "HOSTEMU_SEED": self._seed}
 
     def machine_name(self) -> str:
         """The same in each run: a kernel's randomness takes its command line in."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import InputError, RunError
+from hostemu.gine import Network
 from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Guest
 from hostemu.guests.booting import LAB_FOLDER
@@ -24,7 +26,7 @@ from hostemu.lab import NetNamespace
 from hostemu.records import RecordWriter
 from hostemu.runner.collect import Order
 from hostemu.runner.fabric import Means, kernel_guests, star
-from hostemu.runner.layout import plan_layout
+from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import ProgramGroup
 from hostemu.runner.real import CHECKPOINT_S, COLLECT_S, GRACE_S, Emit, RealRun, clock_offsets_ns, lead_s
 from hostemu.runner.starting import READY_S
@@ -48,9 +50,13 @@ def require_virtual(scenario: Scenario) -> None:
             raise InputError(
                 f"hosts.{key} = {value!r} cannot be played in virtual time", expected=repr(only), found=repr(value)
             )
-    layout = plan_layout(scenario)
+    lookahead_ns(_network(plan_layout(scenario), scenario))
+
+
+def _network(layout: Layout, scenario: Scenario) -> Network:
+    """All hosts around the router; no port has a descriptor."""
     names = [host.name for host in layout.hosts()]
-    lookahead_ns(star(layout, scenario, dict(zip(names, port_descriptors(len(names)), strict=True)).__getitem__))
+    return star(layout, scenario, dict(zip(names, port_descriptors(len(names)), strict=True)).__getitem__)
 
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
@@ -68,7 +74,7 @@ class VirtualRun(RealRun):
         """Everything from the first guest to the finished record."""
         calendar = self._calendar()
         guests = self._boot(calendar)
-        group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs", self._pass_time(calendar)))
+        group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs", partial(_pass, calendar)))
         center = self._programs(group, guests)
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         offsets_ns = clock_offsets_ns(guests)
@@ -98,16 +104,14 @@ class VirtualRun(RealRun):
         return True
 
     def _calendar(self) -> Calendar:
-        hosts = list(self.layout.hosts())
-        descriptors = dict(zip((host.name for host in hosts), port_descriptors(len(hosts)), strict=True))
-        network = star(self.layout, self.scenario, descriptors.__getitem__)
+        network, macs = _network(self.layout, self.scenario), [host.mac for host in self.layout.hosts()]
         FOLDER.mkdir()
         trace = self._stack.enter_context((self.order.folder / "frames.bin").open("wb"))
 
         def write(rows: Any) -> None:
             np.asarray(rows).tofile(trace)
 
-        return self._stack.enter_context(Calendar(network, [host.mac for host in hosts], FOLDER, trace=write))
+        return self._stack.enter_context(Calendar(network, macs, FOLDER, trace=write))
 
     def _boot(self, calendar: Calendar) -> dict[str, Guest]:
         kernel = None if self.order.kernel is None else Path(self.order.kernel)
@@ -128,9 +132,8 @@ class VirtualRun(RealRun):
         self._emit({"phase": "guests", "done": len(guests), "total": len(guests)})
         return guests
 
-    def _pass_time(self, calendar: Calendar) -> Any:
-        def pass_time(seconds: float) -> None:
-            calendar.play(calendar.now_ns + round(seconds * S))
-            calendar.channels.serve()
 
-        return pass_time
+def _pass(calendar: Calendar, seconds: float) -> None:
+    """Let so much time pass, and hear what programs have said."""
+    calendar.play(calendar.now_ns + round(seconds * S))
+    calendar.channels.serve()

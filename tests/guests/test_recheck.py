@@ -12,7 +12,7 @@ import pytest
 
 from hostemu.base.cache import VARIABLE
 from hostemu.base.packages import missing
-from hostemu.guests.uml import recheck_library
+from hostemu.guests.uml import preloaded
 
 pytestmark = pytest.mark.skipif(bool(missing(["cc"])), reason="no C compiler")
 
@@ -53,7 +53,7 @@ def asked(library: Path | None) -> dict[str, list[int]]:
 
 
 def test_what_epoll_does_not_tell_is_found_after_the_next_signal() -> None:
-    without, with_it = asked(None), asked(recheck_library())
+    without, with_it = asked(None), asked(preloaded("recheck"))
     assert without["unread"] == [1, 0, 0, 0, 0, 0]
     assert with_it["unread"] == [1, 0, 1, 0, 1, 0]
     quiet = {"empty": [0, 0, 0], "read": [0, 0, 0], "written to": [1, 0, 0, 0], "unknown": [0, 0, 0]}
@@ -65,8 +65,8 @@ def test_a_folder_with_separators_is_no_obstacle(tmp_path: Path, monkeypatch: py
     folder = tmp_path / "a folder: mine"
     monkeypatch.setenv(VARIABLE, str(folder))
     monkeypatch.setattr("hostemu.guests.uml.LAB_FOLDER", tmp_path)
-    library = recheck_library()
-    assert library == recheck_library()
+    library = preloaded("recheck")
+    assert library == preloaded("recheck")
     assert library.parent == tmp_path
     assert library.resolve().is_relative_to(folder)
     assert asked(library)["unread"] == [1, 0, 1, 0, 1, 0]

@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hostemu.base.deadline import Deadline
 from hostemu.lab import call_in_lab
 from hostemu.records import read_record
-from tests.command_line import hostemu
+from tests.command_line import ENVIRONMENT, hostemu
 from tests.contract.conftest import require
 from tests.guests.kernels import lean_kernel, may_build
 from tests.lab.needs import needs_lab
+from tests.system.test_run_kill import MARK, marked
 
 pytestmark = [needs_lab, may_build]
 
@@ -86,6 +90,15 @@ def test_runs_repeat_byte_by_byte_however_busy_the_machine_is(tmp_path: Path) ->
         assert np.array_equal(getattr(one, name).tobytes(), getattr(two, name).tobytes()), name
     other = played(folders[2], "--seed", "2")
     assert (other / "frames.bin").read_bytes() != frames
+
+
+def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hostemu", "run", "thesis-uml", "--time", "virtual"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=tmp_path, env={**ENVIRONMENT, MARK: str(tmp_path)}, **quiet) as run:
+        Deadline.after(120, "34 guests").wait_until(lambda: len(marked(str(tmp_path))) > 3 * 34, 0.1)
+        run.kill()
+    Deadline.after(10, "the lab's processes to be gone").wait_until(lambda: not marked(str(tmp_path)), 0.05)
 
 
 def test_a_run_in_virtual_time_is_as_the_simulated_one(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@
  * So when nothing is found right after a SIGIO, descriptors are asked themselves: EPOLL_CTL_MOD looks at them anew.
  * Once only: what is there may stay unread for a while, and the guest asks until nothing is found.
  */
-#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+
+#include "kernel.h"
 
 enum { MOST_KNOWN = 64 };
 
@@ -22,20 +23,6 @@ static struct {
 } known[MOST_KNOWN];
 static size_t known_count;
 static bool is_asking; /* the guest has found something since its SIGIO, and asks for more */
-
-static long kernel(long number, long a, long b, long c, long d)
-{
-    register long r10 __asm__("r10") = d;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
-                     : "rcx", "r11", "memory");
-    if (result >= 0)
-        return result;
-    errno = (int)-result;
-    return -1;
-}
 
 static long control(int epoll, int operation, int fd, const struct epoll_event *event)
 {

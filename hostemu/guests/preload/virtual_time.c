@@ -21,21 +21,9 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 
-enum { MOST_LINES = 16 };
+#include "kernel.h"
 
-static long kernel(long number, long a, long b, long c, long d)
-{
-    register long r10 __asm__("r10") = d;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
-                     : "rcx", "r11", "memory");
-    if (result >= 0)
-        return result;
-    errno = (int)-result;
-    return -1;
-}
+enum { MOST_LINES = 16 };
 
 static struct {
     int fd;

@@ -33,10 +33,7 @@ SLOTS = 16384
 SPINS = 200
 SILENT_MS = 30_000
 BACKLOG = 1024
-_MESSAGE_HEAD = 8
 _FIRST_FREE_FD = 3
-
-Ended = Callable[[str], None]
 
 
 def lookahead_ns(network: Network) -> int:
@@ -319,10 +316,10 @@ class Calendar:
 
     def _attend(self, fd: int) -> None:
         unread = b""
-        count = int(self._machines.calendar[0].unread_words)
+        count = int(self._machines.calendar[0].unread_bytes)
         if self._machines.by_fd[fd] >= 0 and count:
             unread = self._machines.words.tobytes()[:count]
-            self._machines.calendar[0].unread_words = 0
+            self._machines.calendar[0].unread_bytes = 0
         self._python[fd](unread)
 
     def _hand_trace(self) -> None:

@@ -1,7 +1,7 @@
 """The calendar's memory: what compiled code knows of guests, their network interfaces and frames that wait for them.
 
-Python fills it in while a guest boots; from then on only compiled code writes, but for `req_ns` of a guest that is
-poked.  Guest k is port k of the world (`hostemu.gine.world`) that its frames travel in.
+Python fills it in while a guest boots; from then on only compiled code writes, but for a guest that is poked.
+Guest k is port k of the world (`hostemu.gine.world`) that its frames travel in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ KINDS = 3
 RX, TX, QUEUES = range(3)
 REGIONS = 2  # of a guest's memory: physical, and what is beyond (arch/um: highmem)
 MOST_FDS = 1 << 16
-TRACED = 1 << 14
 MESSAGE_WORDS = 1024
 
 
@@ -38,7 +37,7 @@ def _record(columns: str) -> np.dtype[np.void]:
 
 
 # req_ns: when it wants to run next.  horizon_ns: how far it was allowed to run by itself; its clock is no further.
-# first, last: its frames that have come in, `next` of Frames leads on; sent_first, sent_last: those it has sent.
+# first, last: its frames that have come in, `following` leads on; sent_first, sent_last: those it has sent.
 GUEST = _record(
     "clock_fd kick_fd call_fd state parked over now_ns req_ns horizon_ns seq sent_irq poked "
     "first last sent_first sent_last no_buffer late too_long"
@@ -48,7 +47,7 @@ QUEUE = _record("entries descriptors used available next")
 REGION = _record("first length address")
 CALENDAR = _record(
     "now_ns window_end_ns lookahead_ns is_open active tod_ns epoll spins silent_ms traced is_traced "
-    "messages windows runs frames_sent frames_received calls failed_errno unread_words"
+    "messages windows runs frames_sent frames_received calls unread_bytes"
 )
 TRACE = np.dtype(
     [("at_ns", np.int64), ("port", np.int32), ("way", np.int32), ("bytes", np.int64), ("hash", np.uint64)]
@@ -93,7 +92,7 @@ def empty_machines(guests: int, frames: int) -> Machines:
         header=np.zeros(16, np.uint8),
         number=np.zeros(1, np.uint64),
         events=np.zeros((256, libc.EPOLL_EVENT_WORDS), np.int32),
-        trace=table(TRACE, TRACED),
+        trace=table(TRACE, 4 * frames),
     )
     for row in found.guests:
         row.clock_fd = row.kick_fd = row.call_fd = NONE

@@ -32,17 +32,15 @@ from hostemu.gine.loop import TICK_NS
 from hostemu.gine.router import router_input, tick_routers
 from hostemu.gine.routes import find_route
 from hostemu.gine.switch import find_mac, mac_key, switch_input
-from hostemu.gine.transmit import release, transmit
+from hostemu.gine.transmit import release, take_due, transmit
 from hostemu.gine.world import CONNECTED, GATEWAY, NONE, TO_PORT, TO_SWITCH, World, world_at
 from hostemu.lines.compiling import compilable, compiled
-from hostemu.lines.model import deliver
 from hostemu.sim.virtual.tables import (
     CALLS,
     CLOCK,
     FOREVER_NS,
     KINDS,
     RUNNING,
-    TRACED,
     WAITING,
     Machines,
     machines_at,
@@ -50,10 +48,9 @@ from hostemu.sim.virtual.tables import (
 from hostemu.sim.virtual.talk import hear_answer, hear_clock, hear_kick, next_moment, step
 
 # What `advance` has come to, below 0; else the descriptor that is Python's to serve.
-DONE, SILENT, TRACE_FULL, FAILED, ENDED = -1, -2, -3, -4, -5
+DONE, SILENT, TRACE_FULL, ENDED = -1, -2, -3, -4
 
 SENT, CAME = range(2)
-_TRACE_ROOM = 4096
 _FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
@@ -61,7 +58,7 @@ _FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3
 def note(world: World, machines: Machines, port: int, way: int, slot: int, at_ns: int) -> None:
     """Write a frame into the trace, if there is one."""
     calendar = machines.calendar[0]
-    if calendar.is_traced == 0 or calendar.traced >= TRACED:
+    if calendar.is_traced == 0:
         return
     octets = world.frames.octets[slot]
     mixed = _FNV_OFFSET
@@ -101,9 +98,8 @@ def _to_guest(world: World, machines: Machines, port: int, slot: int, at_ns: int
 def _arrive(world: World, machines: Machines) -> None:
     """The first frame of the heap has come to the end of its line."""
     due_ns = world.heap.due_ns[0]
-    slot = heap_pop(world.heap)
+    slot = take_due(world)
     line_id = world.frames.line[slot]
-    deliver(world.lines[line_id], world.frames.packets[slot], world.frames.wire_bytes[slot])
     hop = world.hops[line_id]
     if hop.kind == TO_PORT:
         _to_guest(world, machines, hop.node, slot, due_ns)
@@ -243,7 +239,7 @@ def _hear(world: World, machines: Machines, fd: int) -> int:
         if got == NONE:
             _forget(machines, fd)
         elif got > 0:
-            machines.calendar[0].unread_words = got
+            machines.calendar[0].unread_bytes = got
             return fd
     if guest.state == WAITING and guest.parked == 0:
         step(world, machines, guest_id)
@@ -333,7 +329,7 @@ def advance(world_address: int, machines_address: int, until_ns: int) -> int:
         if calendar.is_open:
             _move_rest(world, machines)
             calendar.is_open = 0
-        if calendar.traced >= TRACED - _TRACE_ROOM:
+        if len(machines.trace) - calendar.traced < 2 * len(machines.following):  # a slot is sent and comes
             return TRACE_FULL
         at_ns = max(calendar.now_ns, _next_ns(world, machines))
         if at_ns >= until_ns:
