@@ -69,6 +69,12 @@ def plan(
 ) -> None:
     """Say what a real run will need here: memory, CPU time, time, limits; exit code 3 when it does not fit."""
     playing = load_scenario(scenario, [*overrides(settings, seed), *terminals_override(terminals)])
+    if playing.real_guests != playing.guests:
+        raise InputError(
+            "no model knows what simulated guests among real ones use",
+            expected="hosts.real_guests = \"all\"",
+            found=str(playing.hosts.real_guests),
+        )
     tried = Sizes(whole_numbers("--sizes", sizes), repeats)
     title = f"{playing.name}: {playing.fleet.terminals} terminals on {playing.guests} guests"
     with progress_bar(title) as progress:

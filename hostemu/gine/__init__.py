@@ -2,7 +2,7 @@
 
 from hostemu.gine.engine import Engine, compile_engine
 from hostemu.gine.health import EngineHealth, NamedLineCounters, NodeCounters
-from hostemu.gine.network import Interface, Link, Network, Port, Router, Switch
+from hostemu.gine.network import Interface, Link, Network, Port, Router, Simulated, Switch
 from hostemu.gine.realtime import realtime_priority
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "NodeCounters",
     "Port",
     "Router",
+    "Simulated",
     "Switch",
     "compile_engine",
     "realtime_priority",

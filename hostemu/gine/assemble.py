@@ -17,6 +17,7 @@ from hostemu.gine.world import (
     CONNECTED,
     GATEWAY,
     LOCAL,
+    NEVER_NS,
     NONE,
     RANGE,
     ROUTE,
@@ -114,7 +115,11 @@ def _fill_ports(world: World, network: Network) -> None:
     index = {port.name: k for k, port in enumerate(network.ports)}
     for k, port in enumerate(network.ports):
         world.ports[k].fd = port.fd
-        world.port_of_fd[port.fd] = k
+        world.ports[k].next_ns = NEVER_NS
+        if port.host is None:
+            world.port_of_fd[port.fd] = k
+        else:
+            world.ports[k].call, world.ports[k].handle = port.host.call, port.host.handle
     for line, source, target in _ends(network):
         if isinstance(source, Port):
             world.ports[index[source.name]].line = line

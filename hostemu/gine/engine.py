@@ -99,6 +99,8 @@ class Engine:
         resources.callback(os.close, wake_fd)
         epoll.register(wake_fd, select.EPOLLIN)
         for port in self.network.ports:
+            if port.host is not None:
+                continue
             try:
                 os.set_blocking(port.fd, False)
                 epoll.register(port.fd, select.EPOLLIN)

@@ -10,6 +10,7 @@ from hostemu.gine.frames import SLOT_BYTES, VNET_BYTES, signed
 from hostemu.gine.gso import MALFORMED, count_packets
 from hostemu.gine.heap import heap_length
 from hostemu.gine.router import router_input, tick_routers
+from hostemu.gine.simulated import serve_simulated, take_in
 from hostemu.gine.switch import switch_input
 from hostemu.gine.transmit import release, take_due, take_slot, transmit
 from hostemu.gine.world import BUCKETS_PER_OCTAVE, NONE, TO_PORT, TO_SWITCH, World, world_at
@@ -129,7 +130,10 @@ def _arrive(world: World) -> None:
     line_id = world.frames.line[slot]
     hop = world.hops[line_id]
     if hop.kind == TO_PORT:
-        _write_port(world, hop.node, slot, due_ns)
+        if world.ports[hop.node].call == 0:
+            _write_port(world, hop.node, slot, due_ns)
+        else:
+            take_in(world, hop.node, slot, due_ns)
     elif hop.kind == TO_SWITCH:
         switch_input(world, hop.node, line_id, slot, due_ns)
     else:
@@ -140,6 +144,7 @@ def _arrive(world: World) -> None:
 def _serve_due(world: World) -> int:
     """Move frames that are due; how many there were."""
     now_ns = now(world)
+    serve_simulated(world, now_ns)
     for moved in range(MOVES_PER_TURN):
         if heap_length(world.heap) == 0 or world.heap.due_ns[0] > now_ns:
             return moved
@@ -171,7 +176,7 @@ def _rest(world: World, moved: int) -> None:
     """
     state = world.state[0]
     now_ns = now(world)
-    wake_ns = state.next_tick_ns
+    wake_ns = min(state.next_tick_ns, state.simulated_ns)
     if heap_length(world.heap) > 0:
         wake_ns = min(wake_ns, world.heap.due_ns[0] - state.early_ns)
     if wake_ns <= now_ns:

@@ -17,14 +17,27 @@ PERFECT = LineSpec()
 
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 _GROUP_BIT = 1 << 40
+_NO_FD = -1
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A host that is native code: its function, as hostemu.gine.simulated has it, and what that is called with."""
+
+    call: int
+    handle: int
 
 
 @dataclass(frozen=True)
 class Port:
-    """Where frames enter and leave: a non-blocking file descriptor, frames behind a 10-byte virtio_net_hdr."""
+    """Where frames enter and leave: a non-blocking file descriptor, frames behind a 10-byte virtio_net_hdr.
+
+    host: that is simulated behind the port, which then has no descriptor.
+    """
 
     name: str
     fd: int
+    host: Simulated | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +138,11 @@ class Network:
         if any(port.fd == fd for port in self.ports):
             raise InputError(f"file descriptor {fd} is a port already", hint="open one for each port")
         self.ports.append(self._add(Port(name, fd)))
+        return self.ports[-1]
+
+    def simulated(self, name: str, host: Simulated) -> Port:
+        """A port with a simulated host, which stays the caller's, and is there as long as an engine runs."""
+        self.ports.append(self._add(Port(name, _NO_FD, host)))
         return self.ports[-1]
 
     def switch(self, name: str) -> Switch:

@@ -20,6 +20,7 @@ from hostemu.lines.model import LINE
 Records: TypeAlias = Any  # np.recarray of one of the record types below
 
 NONE = -1
+NEVER_NS = (1 << 63) - 1
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python has it from 3.13 on; asm-generic/mman.h
 
 # What a line leads to.
@@ -73,6 +74,9 @@ FREE, ASKING, KNOWN, STATIC, FAILED = range(5)
 
 HELD_PER_NEIGHBOUR = 8
 BUCKETS_PER_OCTAVE = 16
+SAID_BYTES = 1 << 16
+"""Of what a simulated host may say when it is called."""
+
 LATENESS_BUCKETS = 64 * BUCKETS_PER_OCTAVE
 
 
@@ -83,8 +87,9 @@ def _record(signed: str, unsigned: str = "") -> np.dtype[np.void]:
 
 PORT = _record(
     "fd line packets_read packets_written bytes_read bytes_written "
-    "malformed write_errors down_errors last_errno closed"
+    "malformed write_errors down_errors last_errno closed call handle next_ns"
 )
+# call, handle: of a simulated host (hostemu.gine.simulated), 0: there is none; next_ns: when it wants to be called.
 HOP = _record("kind node")  # node: of a port, a switch, or an interface of a router
 SWITCH = _record("node first count")
 MAC = _record("line seen_ns", "key")
@@ -96,7 +101,7 @@ NEIGHBOUR = _record("state interface mac seen_ns asked_ns asked route held liste
 STATE = _record(
     "stop free lowest_free asking next_tick_ns early_ns longest_early_ns turn_ns spun_ns epoll wake_fd "
     "wakeups frames_read frames_written late_max_ns late_over_1ms "
-    "pool_exhausted packets_discarded write_errors down_errors failed_errno"
+    "pool_exhausted packets_discarded write_errors down_errors failed_errno simulated_ns"
 )
 
 
@@ -151,6 +156,7 @@ class World(NamedTuple):
     lateness: Integers  # [LATENESS_BUCKETS]
     events: npt.NDArray[np.int32]
     moment: Integers  # struct timespec, and a struct pollfd behind it
+    said: Integers  # SAID_BYTES
 
 
 def table(kind: np.dtype[np.void], rows: int) -> Records:
@@ -164,6 +170,7 @@ def empty_world(
     """A world of the given sizes, with nothing in it; `macs` and `neighbours` are powers of two."""
     state = table(STATE, 1)
     state.free = state.lowest_free = frames
+    state.simulated_ns = NEVER_NS
     return World(
         state=state,
         frames=Frames.reserve(frames),
@@ -186,6 +193,7 @@ def empty_world(
         lateness=np.zeros(LATENESS_BUCKETS, np.int64),
         events=np.zeros((256, libc.EPOLL_EVENT_WORDS), np.int32),
         moment=np.zeros(3, np.int64),
+        said=np.zeros(SAID_BYTES // 8, np.int64),
     )
 
 

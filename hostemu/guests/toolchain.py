@@ -31,6 +31,9 @@ FLAGS = (
     "-fdata-sections",
     "-Wl,--gc-sections",
 )
+LIBRARIES = ("-lgcc",)
+"""What the compiler itself may call, wherever there is no C library."""
+
 PROGRAM = ("-static",)
 LIBRARY = ("-shared", "-fPIC", "-nostdlib", "-fno-stack-protector")
 """Of no C library: what loads it has one of its own, and maybe another than the compiler's."""
@@ -64,11 +67,12 @@ def find_compiler() -> Compiler:
 def compiled(name: str, sources: Sequence[Path], headers: Sequence[Path] = (), kind: Sequence[str] = PROGRAM) -> Path:
     """The static program made of these sources, from the cache when nothing has changed.
 
-    headers: files that the sources include, beside those in NATIVE.  kind: PROGRAM or LIBRARY.
+    headers: files that the sources include, beside those in NATIVE.  kind: PROGRAM, LIBRARY or others of the compiler's
+    options.
     Raises HostError when there is no compiler or it does not succeed.
     """
     compiler, flags = find_compiler(), [*FLAGS, *kind]
-    digest = hashlib.sha256(f"{compiler.identity}{flags}".encode())
+    digest = hashlib.sha256(f"{compiler.identity}{flags}{LIBRARIES}".encode())
     for path in [*sources, *headers, *sorted(NATIVE.glob("*.h"))]:
         digest.update(path.read_bytes())
     program = cache_dir("native") / f"{name}-{digest.hexdigest()[:16]}"
@@ -79,7 +83,7 @@ def compiled(name: str, sources: Sequence[Path], headers: Sequence[Path] = (), k
 
 def _compile(compiler: Compiler, flags: Sequence[str], sources: Sequence[Path], program: Path) -> None:
     with whole_file(program) as draft:
-        command = [compiler.path, *flags, f"-I{NATIVE}", "-o", str(draft), *map(str, sources)]
+        command = [compiler.path, *flags, f"-I{NATIVE}", "-o", str(draft), *map(str, sources), *LIBRARIES]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise HostError(

@@ -47,7 +47,8 @@ _numbers = itertools.count()
 
 def preloaded(name: str) -> Path:
     """The library of that name in PRELOAD, at a path that LD_PRELOAD can name; HostError without a compiler."""
-    library = compiled(name, [PRELOAD / f"{name}.c"], [PRELOAD / "kernel.h"], LIBRARY)
+    headers = [PRELOAD / "kernel.h", *sorted((PRELOAD / name).glob("*.h"))]
+    library = compiled(name, sorted((PRELOAD / name).glob("*.c")), headers, LIBRARY)
     if not SEPARATORS & set(str(library)):
         return library
     link = LAB_FOLDER / library.name

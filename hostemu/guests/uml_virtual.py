@@ -21,6 +21,8 @@ from hostemu.guests.uml import UmlGuest, preloaded
 from hostemu.lab import NetNamespace
 
 VIRTIO_NET = 1
+INTERFACE = "calendar"
+"""By this name the library that is loaded into the kernel's process knows what is the network interface."""
 
 
 def require_clock(given: Path | None) -> None:
@@ -46,9 +48,6 @@ class Clockwork(Protocol):
     def clock_path(self) -> Path:
         """The socket where guests ask for time."""
 
-    def device_path(self, number: int) -> Path:
-        """The socket where guest `number` finds its network interface."""
-
     def board(self, number: int) -> Board:
         """What serves the channel to guest `number`, and lets time pass while somebody waits."""
 
@@ -69,7 +68,8 @@ class VirtualUmlGuest(UmlGuest):
 
     def virtualisers_environment(self) -> dict[str, str]:
         inherited = super().virtualisers_environment()
-        return {**inherited, "LD_PRELOAD": str(preloaded("virtual_time")), "HOSTEMU_SEED": self._seed}
+        own = {"LD_PRELOAD": str(preloaded("virtual_time")), "HOSTEMU_CALENDAR": str(self._clockwork.clock_path)}
+        return {**inherited, **own, "HOSTEMU_SEED": self._seed}
 
     def machine_name(self) -> str:
         """The same in each run: a kernel's randomness takes its command line in."""
@@ -82,7 +82,7 @@ class VirtualUmlGuest(UmlGuest):
     def nic_argument(self, number: int, nic: NicSpec) -> str:
         if number:
             raise GuestError(f"guest {self.spec.name} has more than one NIC", expected="one in virtual time")
-        return f"virtio_uml.device={self._clockwork.device_path(self._number)}:{VIRTIO_NET}"
+        return f"virtio_uml.device={INTERFACE}:{VIRTIO_NET}"
 
     def _open_far_end(self, namespace: NetNamespace, nic: NicSpec) -> None:
         """The clockwork has it."""

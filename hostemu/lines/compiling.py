@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
@@ -35,24 +36,38 @@ def compilable(function: AnyFunction) -> AnyFunction:
 
 
 def compiled(function: AnyFunction) -> AnyFunction:
-    """The function in machine code, kept in the user's cache between runs; other threads run while it does."""
-    folder = _code_folder(Path(inspect.getfile(function)).parent)
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = folder
-    try:
-        return cast(AnyFunction, njit(nogil=True, cache=bool(folder))(function))
-    finally:
-        numba.config.CACHE_DIR = before
+    """The function in machine code, kept in the user's cache between runs; other threads run while it does.
+
+    What it calls is of its own package, or of this one.
+    """
+    return compiled_with()(function)
+
+
+def compiled_with(*packages: ModuleType) -> Callable[[AnyFunction], AnyFunction]:
+    """As `compiled`, for a function that calls functions of these packages, too."""
+
+    def compile_it(function: AnyFunction) -> AnyFunction:
+        folders = [Path(inspect.getfile(each)).parent for each in (function, *packages)]
+        folder = _code_folder(*folders)
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = folder
+        try:
+            return cast(AnyFunction, njit(nogil=True, cache=bool(folder))(function))
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return compile_it
 
 
 @cache
-def _code_folder(package: Path) -> str:
-    """Where machine code of a package is kept; "" where nothing can be.
+def _code_folder(*packages: Path) -> str:
+    """Where machine code of these packages is kept; "" where nothing can be.
 
     Another folder for other sources: numba looks at a function's own file only, not at those of what it calls.
     The user may choose where, by NUMBA_CACHE_DIR.
     """
-    files = [*sorted(package.glob("*.py")), *sorted(Path(__file__).parent.glob("*.py")), Path(streams.__file__)]
+    files = [path for package in (*packages, Path(__file__).parent) for path in sorted(package.glob("*.py"))]
+    files.append(Path(streams.__file__))
     digest = hashlib.blake2b(b"\0".join(path.read_bytes() for path in files), digest_size=8).hexdigest()
     if numba.config.CACHE_DIR:
         return str(Path(numba.config.CACHE_DIR) / digest)

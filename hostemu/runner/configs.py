@@ -57,12 +57,12 @@ def program_plans(
 
     is_center_remote: the center runs under another kernel than the one whose file its store is.
     """
-    for farm in layout.farms:
-        name = farm.host.name.replace("guest", "farm")
-        yield ProgramPlan(name, farm.host.name, "hostemu.retrieval.terminals", _farm(scenario, layout, farm))
+    for farm in layout.real_farms:
+        config = farm_config(scenario, layout, farm)
+        yield ProgramPlan(farm_name(farm), farm.host.name, "hostemu.retrieval.terminals", config)
     for number in range(scenario.isp_programs):
-        config = _isp(scenario, layout, number)
-        yield ProgramPlan(f"isp-{number}", layout.isp.name, "hostemu.retrieval.isp_server", config)
+        isp = _isp(scenario, layout, number)
+        yield ProgramPlan(f"isp-{number}", layout.isp.name, "hostemu.retrieval.isp_server", isp)
     center = _center(scenario, layout, folder, is_center_remote)
     yield ProgramPlan("center", layout.center.name, "hostemu.retrieval.center", center)
 
@@ -80,7 +80,13 @@ def _home(scenario: Scenario, layout: Layout) -> Home:
     )
 
 
-def _farm(scenario: Scenario, layout: Layout, farm: FarmPlan) -> FarmConfig:
+def farm_name(farm: FarmPlan) -> str:
+    """What the program of this farm is called."""
+    return farm.host.name.replace("guest", "farm")
+
+
+def farm_config(scenario: Scenario, layout: Layout, farm: FarmPlan) -> FarmConfig:
+    """What the program of a farm is told."""
     return FarmConfig(
         seed=scenario.seed,
         first_index=farm.first_index,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hostemu.base.errors import InputError
@@ -24,6 +24,7 @@ from hostemu.lab import NetNamespace
 from hostemu.retrieval.native import farm_program
 from hostemu.runner.layout import SEGMENT_MAC, FarmPlan, HostPlan, Layout
 from hostemu.runner.programs import FARM_PATH
+from hostemu.runner.simulated import SimulatedGuests
 from hostemu.runner.starting import GuestPlan
 from hostemu.scenario import Scenario
 
@@ -53,10 +54,11 @@ class Means:
 
 @dataclass(frozen=True)
 class Fabric:
-    """The guests that are to be started, and what the emulator does once they run."""
+    """The guests that are to be started, what the emulator does once they run, and the guests that live in it."""
 
     plans: Plans
     network: Callable[[Guests], Network]
+    simulated: SimulatedGuests = field(default_factory=SimulatedGuests)
 
 
 def plan_fabric(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
@@ -87,18 +89,24 @@ def _gine(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) ->
     plans = {layout.isp.name: _isp(layout, (_nic(layout.isp),))}
     for host, farm in _inner(layout):
         plans[host.name] = _plan(scenario, means, host, farm, _nic(host, farm))
-    return Fabric(plans, lambda guests: star(layout, scenario, lambda name: guests[name].nic_fd(NIC)))
+    simulated = stack.enter_context(SimulatedGuests(layout, scenario))
+    return Fabric(
+        plans, lambda guests: star(layout, scenario, lambda name: guests[name].nic_fd(NIC), simulated), simulated
+    )
 
 
-def star(layout: Layout, scenario: Scenario, fd_of: Callable[[str], int]) -> Network:
-    """A router with a line to each host; forward is towards the router.  fd_of: of a host's NIC, by its name."""
+def star(
+    layout: Layout, scenario: Scenario, fd_of: Callable[[str], int], simulated: SimulatedGuests
+) -> Network:
+    """A router with a line to each host; forward is towards the router.  fd_of: of a real host's NIC, by its name."""
     network = Network(scenario.seed)
     router = network.router(ROUTER)
     lines = scenario.lines
     kinds = {layout.center.name: lines.center, layout.isp.name: lines.isp}
     for host in layout.hosts():
         kind = kinds.get(host.name, lines.terminals)
-        port = network.port(host.name, fd_of(host.name))
+        own = simulated.hosts.get(host.name)
+        port = network.port(host.name, fd_of(host.name)) if own is None else network.simulated(host.name, own)
         link = network.connect(port, router, name=host.line, forward=kind.up.spec(), backward=kind.down.spec())
         router.interface(link, mac=host.router_mac, addresses=(f"{host.router_address}/30",))
         router.neighbour(str(host.address), host.mac)
@@ -112,7 +120,7 @@ def kernel_guests(layout: Layout, scenario: Scenario, means: Means) -> dict[str,
     specs = {host.name: _plan(scenario, means, host, farm, _nic(host, farm)).spec for host, farm in _inner(layout)}
     center = specs[layout.center.name]
     isp = replace(center, name=layout.isp.name, nics=(_nic(layout.isp),), sysctls=FORWARDING)
-    return {host.name: specs.get(host.name, isp) for host in layout.hosts()}
+    return {host.name: specs.get(host.name, isp) for host in layout.real_hosts()}
 
 
 def _tap(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
@@ -189,7 +197,7 @@ def _one_line(layout: Layout, scenario: Scenario, guests: Guests) -> Network:
 def _inner(layout: Layout) -> Iterator[tuple[HostPlan, FarmPlan | None]]:
     """Every host but the ISP server's, and its terminals if it has any."""
     yield layout.center, None
-    for farm in layout.farms:
+    for farm in layout.real_farms:
         yield farm.host, farm
 
 

@@ -61,17 +61,34 @@ class TerminalRange:
 
 @dataclass(frozen=True)
 class Layout:
-    """All hosts of a scenario."""
+    """All hosts of a scenario.  real: so many of the farms, the first ones, are guests; the others are simulated."""
 
     center: HostPlan
     isp: HostPlan
     farms: tuple[FarmPlan, ...]
+    real: int
+
+    @property
+    def real_farms(self) -> tuple[FarmPlan, ...]:
+        """Those that are guests."""
+        return self.farms[: self.real]
+
+    @property
+    def simulated_farms(self) -> tuple[FarmPlan, ...]:
+        """Those that live in the emulator."""
+        return self.farms[self.real :]
 
     def hosts(self) -> Iterator[HostPlan]:
-        """Every host, center and ISP host first."""
+        """Every host: center, ISP host, real guests, simulated ones."""
         yield self.center
         yield self.isp
         yield from (farm.host for farm in self.farms)
+
+    def real_hosts(self) -> Iterator[HostPlan]:
+        """Those that are not simulated."""
+        yield self.center
+        yield self.isp
+        yield from (farm.host for farm in self.real_farms)
 
     def ranges(self, first: int, count: int) -> Iterator[TerminalRange]:
         """Terminals first … first + count − 1, cut at the borders of guests."""
@@ -118,4 +135,4 @@ def plan_layout(scenario: Scenario) -> Layout:
             hint="simulate it, or play a part of the fleet for real: --set fleet.terminals=…",
         )
     farms = tuple(_farm(scenario, guest, block_size) for guest in range(scenario.guests))
-    return Layout(_host(0, "center", "center"), _host(1, "isp", "isp"), farms)
+    return Layout(_host(0, "center", "center"), _host(1, "isp", "isp"), farms, scenario.real_guests)

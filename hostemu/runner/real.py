@@ -24,6 +24,7 @@ from hostemu.runner.fabric import Fabric, Means, plan_fabric
 from hostemu.runner.guest_cpu import GuestMeter
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import Event, Program, ProgramGroup
+from hostemu.runner.simulated import SimulatedGuests
 from hostemu.runner.starting import start_guests
 from hostemu.runner.using import UseMeter
 from hostemu.scenario import Scenario, load_scenario
@@ -92,7 +93,7 @@ class RealRun:
         self._use.settle(guests, self.order.settle_s)
         if meter is not None:
             meter.settled()
-        self._start(group, offsets_ns)
+        self._start(group, offsets_ns, fabric.simulated)
         self._use.started()
         with self._use.watching():
             self._watch(group, center, engine, writer)
@@ -103,9 +104,10 @@ class RealRun:
             name: offset_ns - offsets_ns[name] for name, offset_ns in clock_offsets_ns(guests).items()
         }
         self._outputs.usage = {name: guest.usage() for name, guest in guests.items()}
-        self._outputs.results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
         self._outputs.is_store_busy = False
         self._stop(engine)
+        self._outputs.results = {**fabric.simulated.results(time.monotonic_ns()), **results}
         self._outputs.done = center.events["done"]
         writer.finish(self._record())
 
@@ -158,8 +160,10 @@ class RealRun:
         """Whether another kernel than this one runs the center."""
         return plays_center(self.scenario, self.order.backend)
 
-    def _start(self, group: ProgramGroup, offsets_ns: Mapping[str, int]) -> None:
-        group.send_start(time.monotonic_ns() + round(lead_s(len(group.programs)) * 1e9), offsets_ns)
+    def _start(self, group: ProgramGroup, offsets_ns: Mapping[str, int], simulated: SimulatedGuests) -> None:
+        at_ns = time.monotonic_ns() + round(lead_s(len(group.programs)) * 1e9)
+        simulated.start(at_ns)
+        group.send_start(at_ns, offsets_ns)
 
     def _watch(self, group: ProgramGroup, center: Program, engine: Engine, writer: RecordWriter) -> None:
         limit_s = self.scenario.retrieval.deadline_ns / 1e9 + GRACE_S

@@ -29,6 +29,7 @@ from hostemu.runner.fabric import Means, kernel_guests, star
 from hostemu.runner.layout import Layout, plan_layout
 from hostemu.runner.programs import ProgramGroup
 from hostemu.runner.real import CHECKPOINT_S, COLLECT_S, GRACE_S, Emit, RealRun, clock_offsets_ns, lead_s
+from hostemu.runner.simulated import SimulatedGuests
 from hostemu.runner.starting import READY_S
 from hostemu.scenario import Scenario, load_scenario
 from hostemu.sim.virtual import Calendar
@@ -50,13 +51,15 @@ def require_virtual(scenario: Scenario) -> None:
             raise InputError(
                 f"hosts.{key} = {value!r} cannot be played in virtual time", expected=repr(only), found=repr(value)
             )
-    lookahead_ns(_network(plan_layout(scenario), scenario))
+    layout = plan_layout(scenario)
+    with SimulatedGuests(layout, scenario) as simulated:
+        lookahead_ns(_network(layout, scenario, simulated))
 
 
-def _network(layout: Layout, scenario: Scenario) -> Network:
+def _network(layout: Layout, scenario: Scenario, simulated: SimulatedGuests) -> Network:
     """All hosts around the router; no port has a descriptor."""
-    names = [host.name for host in layout.hosts()]
-    return star(layout, scenario, dict(zip(names, port_descriptors(len(names)), strict=True)).__getitem__)
+    names = [host.name for host in layout.real_hosts()]
+    return star(layout, scenario, dict(zip(names, port_descriptors(len(names)), strict=True)).__getitem__, simulated)
 
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
@@ -72,13 +75,16 @@ class VirtualRun(RealRun):
 
     def play(self) -> None:
         """Everything from the first guest to the finished record."""
-        calendar = self._calendar()
+        simulated = self._stack.enter_context(SimulatedGuests(self.layout, self.scenario))
+        calendar = self._calendar(simulated)
         guests = self._boot(calendar)
         group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs", partial(_pass, calendar)))
         center = self._programs(group, guests)
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         offsets_ns = clock_offsets_ns(guests)
-        group.send_start(calendar.now_ns + round(lead_s(len(group.programs)) * S), offsets_ns)
+        start_ns = calendar.now_ns + round(lead_s(len(group.programs)) * S)
+        simulated.start(start_ns)
+        group.send_start(start_ns, offsets_ns)
         end_ns = calendar.now_ns + self.scenario.retrieval.deadline_ns + round(GRACE_S * S)
         while "done" not in center.events:
             if calendar.now_ns >= end_ns:
@@ -91,7 +97,8 @@ class VirtualRun(RealRun):
         self._outputs.usage = {
             name: replace(guest.usage(), cpu_s=float("nan"), rss_bytes=0) for name, guest in guests.items()
         }
-        self._outputs.results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
+        self._outputs.results = {**simulated.results(calendar.now_ns), **results}
         self._outputs.is_store_busy = False
         self._outputs.health = calendar.health()
         self._outputs.lines = calendar.line_counters()
@@ -103,8 +110,9 @@ class VirtualRun(RealRun):
     def is_center_remote(self) -> bool:
         return True
 
-    def _calendar(self) -> Calendar:
-        network, macs = _network(self.layout, self.scenario), [host.mac for host in self.layout.hosts()]
+    def _calendar(self, simulated: SimulatedGuests) -> Calendar:
+        network = _network(self.layout, self.scenario, simulated)
+        macs = [host.mac for host in self.layout.real_hosts()]
         FOLDER.mkdir()
         trace = self._stack.enter_context((self.order.folder / "frames.bin").open("wb"))
 

@@ -137,6 +137,8 @@ class Hosts(Settings):
     memory_bytes: of a terminal guest.  center_memory_bytes: of the center's guest, which sees the host's files.
     center: whether the center is a guest like the others, or a namespace of the host, as the ISP server always is.
     wiring: how hosts are joined; see hostemu.runner.fabric.  segment: what the network that they share is made of.
+    real_guests: so many terminal guests are real, the first ones; the others' terminals are simulated, and answer the
+        real ISP server's frames.
     """
 
     memory_bytes: MemorySize = Field(default=32 * 2**20, alias="memory")
@@ -144,6 +146,7 @@ class Hosts(Settings):
     center_memory_bytes: MemorySize = Field(default=256 * 2**20, alias="center_memory")
     wiring: Literal["gine", "tap", "segment"] = "gine"
     segment: Literal["auto", "multicast", "switch"] = "auto"
+    real_guests: Literal["all"] | Annotated[int, Field(ge=0, le=MAXIMUM_TERMINALS)] = "all"
 
 
 class Scenario(Settings):
@@ -177,10 +180,28 @@ class Scenario(Settings):
             raise inconsistent(("power", "off", "min"), expected, "0")
         return self
 
+    @model_validator(mode="after")
+    def _simulated_guests_are_reached_by_the_emulator(self) -> Self:
+        if self.real_guests == self.guests:
+            return self
+        if self.hosts.wiring != "gine":
+            raise inconsistent(("hosts", "wiring"), "gine, where guests are simulated", self.hosts.wiring)
+        if self.retrieval.transport != "tcp":
+            raise inconsistent(("retrieval", "transport"), "tcp, where guests are simulated", self.retrieval.transport)
+        if self.retrieval.terminals_call:
+            raise inconsistent(("retrieval", "initiative"), "server, where guests are simulated", "terminal")
+        return self
+
     @property
     def guests(self) -> int:
-        """Guests that run terminals."""
+        """Guests that have terminals."""
         return math.ceil(Fraction(self.fleet.terminals, self.fleet.terminals_per_guest))
+
+    @property
+    def real_guests(self) -> int:
+        """How many of them, the first ones, are real where hosts are."""
+        wanted = self.hosts.real_guests
+        return self.guests if wanted == "all" else min(self.guests, wanted)
 
     @property
     def isp_programs(self) -> int:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -20,17 +20,18 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError, InputError
 from hostemu.gine import EngineHealth, NamedLineCounters, NodeCounters, audit, counters
 from hostemu.gine.assemble import assemble
-from hostemu.gine.network import Network
+from hostemu.gine.network import Network, parse_mac
 from hostemu.gine.shared import Shared
 from hostemu.gine.world import DROP_NO_SLOT
 from hostemu.sim.virtual.board import Channels, GuestBoard
-from hostemu.sim.virtual.device import Device
-from hostemu.sim.virtual.tables import CALLS, CLOCK, KICKS, KINDS, MOST_FDS, RUNNING, empty_machines
-from hostemu.sim.virtual.talk import ACK, MESSAGE_BYTES, START
-from hostemu.sim.virtual.windows import DONE, ENDED, SILENT, TRACE_FULL, advance
+from hostemu.sim.virtual.tables import MOST_FDS, Meeting, empty_machines
+from hostemu.sim.virtual.windows import DONE, SILENT, TRACE_FULL, advance
 
 SLOTS = 16384
 SPINS = 200
+ACK, START = range(2)
+"""Of the clock's messages (include/uapi/linux/um_timetravel.h) those that are sent by its socket."""
+_START = struct.Struct("<IIQ")
 SILENT_MS = 30_000
 BACKLOG = 1024
 _FIRST_FREE_FD = 3
@@ -38,40 +39,30 @@ _FIRST_FREE_FD = 3
 
 def lookahead_ns(network: Network) -> int:
     """The least time that a frame takes between two ports.  InputError when it is none."""
-    ways = [_delays(network, name) for name in (port.name for port in network.ports)]
+    delays: dict[str, tuple[int, int]] = {}
+    for link in network.links:
+        delays[link.first.name] = link.forward.delay_ns, link.backward.delay_ns
+        delays[link.second.name] = link.backward.delay_ns, link.forward.delay_ns
+    ways = [delays.get(port.name, (0, 0)) for port in network.ports]
     if len(ways) < 2:
         return 1_000_000
-    up = sorted(way[0] for way in ways)
-    down = sorted(way[1] for way in ways)
-    least = min(up_ns + _least_of_others(ways, k) for k, (up_ns, _) in enumerate(ways))
+    first, second = sorted(range(len(ways)), key=lambda k: ways[k][1])[:2]
+    least = min(up_ns + ways[second if k == first else first][1] for k, (up_ns, _) in enumerate(ways))
     if least <= 0:
         raise InputError(
             "virtual time needs lines that take time",
             expected="a delay on the way between any two hosts",
-            found=f"delays towards the router from {up[0]} ns, away from it from {down[0]} ns",
+            found=f"delays towards the router from {min(ways)[0]} ns, away from it from {ways[first][1]} ns",
             hint="give all lines but one a delay",
         )
     return least
 
 
-def _least_of_others(ways: Sequence[tuple[int, int]], own: int) -> int:
-    return min(down_ns for k, (_, down_ns) in enumerate(ways) if k != own)
-
-
-def _delays(network: Network, port: str) -> tuple[int, int]:
-    """The delays of a port's line, away from it and towards it."""
-    for link in network.links:
-        if link.first.name == port:
-            return link.forward.delay_ns, link.backward.delay_ns
-        if link.second.name == port:
-            return link.backward.delay_ns, link.forward.delay_ns
-    return 0, 0
-
-
 class Calendar:
     """Guests of one network, and their time.  A context manager.
 
-    network: its ports are guests that are expected, in this order; their descriptors are not used.
+    network: its ports are guests that are expected, in this order; their descriptors are not used.  Ports of simulated
+        hosts are behind those.
     macs: of the guests' interfaces.  folder: for sockets; its path must be short.
     tod_ns: the wall time at the calendar's 0, which guests' clocks show.
     trace: takes a row of tables.TRACE for every frame that a guest sends or is handed.
@@ -87,24 +78,24 @@ class Calendar:
         slots: int = SLOTS,
         trace: Callable[[np.ndarray], None] | None = None,
     ) -> None:
-        self.names = [port.name for port in network.ports]
-        self._macs = list(macs)
+        self.names = [port.name for port in network.ports if port.host is None]
         self._folder = folder
         self._trace = trace
         self._network = network
         self._slots = slots
         self._world = assemble(network, slots)
-        self._machines = empty_machines(len(self.names), slots)
+        self._meeting = Meeting(len(self.names))
+        self._machines = empty_machines(self._meeting, slots)
+        for desk, mac in zip(self._machines.desks, macs, strict=True):
+            desk.mac = int.from_bytes(parse_mac(mac).to_bytes(6, "big"), "little")
         calendar = self._machines.calendar[0]
         calendar.lookahead_ns = lookahead_ns(network)
-        calendar.tod_ns = tod_ns
+        self._machines.hall[0].tod_ns = tod_ns
         calendar.spins = SPINS
         calendar.silent_ms = SILENT_MS
         calendar.is_traced = trace is not None
         self._shared = Shared(self._world), Shared(self._machines)
-        self._devices: dict[int, Device] = {}
         self._clocks: dict[int, socket.socket] = {}
-        self._python: dict[int, Callable[[bytes], None]] = {}
         self._resources = ExitStack()
         self.channels = Channels(lambda: self.play(self.now_ns + self.lookahead_ns), self.poke)
         self.ended: list[str] = []
@@ -115,9 +106,10 @@ class Calendar:
             self._epoll = epoll
             self._machines.calendar[0].epoll = epoll.fileno()
             stack.callback(self._close)
-            self._listener = self._listen(stack, self.clock_path, self._start)
-            for number in range(len(self.names)):
-                self._listen(stack, self.device_path(number), partial(self._plug, number))
+            self._listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            self._listener.bind(str(self.clock_path))
+            stack.callback(self.clock_path.unlink, missing_ok=True)
+            self._listener.listen(BACKLOG)
             self._resources = stack.pop_all()
         return self
 
@@ -127,21 +119,15 @@ class Calendar:
         self._resources.close()
 
     def _close(self) -> None:
-        for device in self._devices.values():
-            device.close()
+        self._meeting.close()
         for sock in self._clocks.values():
             sock.close()
-        self._devices.clear()
         self._clocks.clear()
 
     @property
     def clock_path(self) -> Path:
         """Where guests ask for time."""
         return self._folder / "clock"
-
-    def device_path(self, number: int) -> Path:
-        """Where guest `number` finds its network interface."""
-        return self._folder / f"nic{number}"
 
     @property
     def now_ns(self) -> int:
@@ -155,10 +141,15 @@ class Calendar:
 
     def counters(self) -> dict[str, int]:
         """What has happened so far."""
-        calendar, guests = self._machines.calendar[0], self._machines.guests
-        names = ("messages", "windows", "runs", "calls", "frames_sent", "frames_received")
-        own = {name: int(calendar[name]) for name in names}
-        return own | {name: int(guests[name].sum()) for name in ("no_buffer", "late", "too_long")}
+        calendar, guests, desks = self._machines.calendar[0], self._machines.guests, self._machines.desks
+        own = {name: int(calendar[name]) for name in ("windows", "turns", "frames_sent")}
+        return own | {
+            "messages": int(desks.messages.sum()),
+            "frames_received": int(desks.taken.sum()),
+            "no_buffer": int(guests.no_buffer.sum() + desks.no_buffer.sum()),
+            "too_long": int(desks.too_long.sum()),
+            "late": int(guests.late.sum()),
+        }
 
     def line_counters(self) -> list[NamedLineCounters]:
         """Packets and bytes of every line, in the order of the links, forward before backward."""
@@ -199,75 +190,30 @@ class Calendar:
             slots_used=self._slots - int(state.lowest_free),
         )
 
-    def _listen(self, stack: ExitStack, path: Path, accepted: Callable[[socket.socket], None]) -> socket.socket:
-        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-        listener.bind(str(path))
-        stack.callback(path.unlink, missing_ok=True)
-        listener.listen(BACKLOG)
-        self._serve(listener, lambda _unread: accepted(listener.accept()[0]))
-        return listener
-
-    def _serve(self, sock: socket.socket, served: Callable[[bytes], None]) -> None:
-        """Have Python serve a descriptor."""
+    def _start(self, sock: socket.socket) -> None:
+        """A guest's kernel has begun to boot, and asks for its clock."""
+        message = sock.recv(_START.size, socket.MSG_WAITALL)
+        operation, seq, number = _START.unpack(message) if len(message) == _START.size else (0, 0, 0)
+        if operation != START or number >= len(self.names) or number in self._clocks:
+            sock.close()
+            return
         fd = sock.fileno()
         if fd >= MOST_FDS:
             raise InputError("too many open files for virtual time", expected=f"below {MOST_FDS}", found=str(fd))
-        self._python[fd] = served
-        self._epoll.register(fd, select.EPOLLIN)
-
-    def _compile(self, fd: int, guest: int, kind: int) -> None:
-        """Have compiled code serve a descriptor from now on."""
-        self._machines.by_fd[fd] = guest * KINDS + kind
-
-    def _start(self, sock: socket.socket) -> None:
-        """A guest's kernel has begun to boot, and asks for its clock."""
-        message = np.frombuffer(sock.recv(MESSAGE_BYTES, socket.MSG_WAITALL), np.uint32)
-        if len(message) != MESSAGE_BYTES // 4 or message[0] != START or message[2] >= len(self.names):
-            sock.close()
-            return
-        number = int(message[2])
         guest = self._machines.guests[number]
-        sock.sendall(np.array([ACK, message[1], 0, 0], np.uint32).tobytes())
-        sock.setblocking(False)
-        self._clocks[number] = sock
-        self._serve(sock, lambda _unread: None)
-        self._compile(sock.fileno(), number, CLOCK)
-        guest.clock_fd = sock.fileno()
-        guest.now_ns = guest.horizon_ns = self.now_ns
-        guest.state = RUNNING
+        guest.now_ns = guest.horizon_ns = self._machines.desks[number].now_ns = self.now_ns
+        guest.has_turn = 1
         guest.over = guest.parked = 0
         self._machines.calendar[0].active += 1
-
-    def _plug(self, number: int, sock: socket.socket) -> None:
-        """A guest's kernel has found its network interface."""
-        sock.setblocking(False)
-        device = Device(self._machines, number, self.names[number], self._macs[number], sock)
-        self._devices[number] = device
-        self._serve(sock, lambda unread: self._set_up(number, unread))
-        self._machines.guests[number].kick_fd = sock.fileno()
-
-    def _set_up(self, number: int, unread: bytes) -> None:
-        """A guest's interface is told something that is no kick."""
-        device = self._devices[number]
-        fd = device.sock.fileno()
-        has_calls = device.calls is not None
-        if not device.serve(unread):
-            self._epoll.unregister(fd)
-            self._machines.by_fd[fd] = -1
-            return
-        if device.calls is not None and not has_calls:
-            self._serve(device.calls, lambda _unread: None)
-            self._compile(device.calls.fileno(), number, CALLS)
-            self._machines.guests[number].call_fd = device.calls.fileno()
-        if device.is_ready:
-            self._compile(fd, number, KICKS)
-        else:
-            self._machines.by_fd[fd] = -1
+        self._machines.by_fd[fd] = number
+        self._clocks[number] = sock
+        self._epoll.register(fd, select.EPOLLIN)
+        socket.send_fds(sock, [_START.pack(ACK, seq, 0)], [self._meeting.fd])
 
     def poke(self, number: int) -> None:
         """Have a guest look around at once: something that is not of this calendar has come in for it."""
         guest = self._machines.guests[number]
-        if guest.call_fd >= 0 and not guest.over:
+        if not guest.over:
             guest.poked = 1
             guest.horizon_ns = max(guest.horizon_ns, self.now_ns)  # not before what everybody has come to
 
@@ -277,7 +223,7 @@ class Calendar:
 
     def wall_ns(self) -> int:
         """The wall time that guests' clocks show."""
-        return int(self._machines.calendar[0].tod_ns) + self.now_ns
+        return int(self._machines.hall[0].tod_ns) + self.now_ns
 
     def await_start(self, deadline: Deadline, count: int) -> None:
         """Until so many guests have asked for their clocks; meanwhile they boot as far as they get without time."""
@@ -285,7 +231,7 @@ class Calendar:
             deadline.check()
             if select.select([self._listener], [], [], min(0.1, deadline.left_s()))[0]:
                 self._start(self._listener.accept()[0])
-            self.play(self.now_ns)
+        self.play(self.now_ns)
 
     def play(self, until_ns: int) -> None:
         """Let time pass until `until_ns`; all guests then wait.
@@ -307,20 +253,10 @@ class Calendar:
                     found=f"none from {', '.join(silent)}",
                     hint="a program that waits in a loop, without sleeping, never lets virtual time pass",
                 )
-            elif said == ENDED:
+            else:
                 self.ended = [
                     n for k, n in enumerate(self.names) if k in self._clocks and self._machines.guests[k].over
                 ]
-            elif said >= 0:
-                self._attend(said)
-
-    def _attend(self, fd: int) -> None:
-        unread = b""
-        count = int(self._machines.calendar[0].unread_bytes)
-        if self._machines.by_fd[fd] >= 0 and count:
-            unread = self._machines.words.tobytes()[:count]
-            self._machines.calendar[0].unread_bytes = 0
-        self._python[fd](unread)
 
     def _hand_trace(self) -> None:
         calendar = self._machines.calendar[0]

@@ -1,11 +1,13 @@
-"""The calendar's memory: what compiled code knows of guests, their network interfaces and frames that wait for them.
+"""The calendar's memory: what compiled code knows of guests, and where it meets them.
 
-Python fills it in while a guest boots; from then on only compiled code writes, but for a guest that is poked.
-Guest k is port k of the world (`hostemu.gine.world`) that its frames travel in.
+Guest k is port k of the world (`hostemu.gine.world`) that its frames travel in.  Its process sees the hall, its desk and
+its boxes (hostemu/guests/preload/virtual_time/desk.h has the same layout); the rest is the calendar's own.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -19,35 +21,40 @@ from hostemu.gine.world import NONE, Records, table
 FOREVER_NS = (1 << 63) - 1
 """The moment that a guest asks for which waits for nothing but interrupts."""
 
-# What a guest is doing.
-RUNNING, WAITING, ANSWERING = range(3)  # ANSWERING: it has been interrupted, and is to say that it knows
+# Whose turn it is at a desk; why a guest hands it over; what a guest is interrupted for.
+CALENDARS, GUESTS = range(2)
+SLEEPS, IS_FULL = range(2)
+HAS_COME, IS_SENT, LOOK = 1, 2, 4
 
-# What a descriptor carries, and is served by compiled code; anything else is Python's.
-CLOCK, KICKS, CALLS = range(3)
-KINDS = 3
-
-RX, TX, QUEUES = range(3)
-REGIONS = 2  # of a guest's memory: physical, and what is beyond (arch/um: highmem)
 MOST_FDS = 1 << 16
-MESSAGE_WORDS = 1024
+BOX_BYTES = 1 << 20
+_PAGE_BYTES = 4096
 
 
 def _record(columns: str) -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in columns.split()])
 
 
-# req_ns: when it wants to run next.  horizon_ns: how far it was allowed to run by itself; its clock is no further.
+HALL = np.dtype([("arrivals", np.uint32), ("is_asleep", np.uint32), *_record("tod_ns desks_at boxes_at box_bytes").descr])
+DESK = np.dtype(
+    [
+        ("turn", np.uint32),
+        ("unused", np.uint32),
+        *_record("now_ns free_ns calls in_bytes mac").descr,
+        *_record("reason wanted_ns is_owed out_bytes taken no_buffer too_long messages spare0 spare1").descr,
+    ]
+)
+LABEL_BYTES = 16
+"""Before each frame in a box: when it is sent, and its bytes with GINE's header."""
+
+# horizon_ns: how far it was allowed to run by itself; its clock is no further.  has_turn: it is running, or boots.
 # first, last: its frames that have come in, `following` leads on; sent_first, sent_last: those it has sent.
 GUEST = _record(
-    "clock_fd kick_fd call_fd state parked over now_ns req_ns horizon_ns seq sent_irq poked "
-    "first last sent_first sent_last no_buffer late too_long"
+    "has_turn parked over now_ns req_ns horizon_ns poked first last sent_first sent_last no_buffer late"
 )
-# Addresses in this process; next: of the ring's available entries, the first that was not looked at yet.
-QUEUE = _record("entries descriptors used available next")
-REGION = _record("first length address")
 CALENDAR = _record(
-    "now_ns window_end_ns lookahead_ns is_open active tod_ns epoll spins silent_ms traced is_traced "
-    "messages windows runs frames_sent frames_received calls unread_bytes"
+    "now_ns window_end_ns lookahead_ns is_open active epoll spins silent_ms traced is_traced "
+    "windows turns frames_sent"
 )
 TRACE = np.dtype(
     [("at_ns", np.int64), ("port", np.int32), ("way", np.int32), ("bytes", np.int64), ("hash", np.uint64)]
@@ -59,47 +66,75 @@ class Machines(NamedTuple):
 
     calendar: Records  # one CALENDAR
     guests: Records
-    queues: Records  # [QUEUES * guest + queue]
-    regions: Records  # [REGIONS * guest + region]
-    by_fd: Integers  # guest * KINDS + kind; NONE: Python's
+    hall: Records  # one HALL
+    desks: Records
+    boxes: npt.NDArray[np.uint8]  # [2 * guest] what comes to it, [2 * guest + 1] what it sends
+    by_fd: Integers  # whose clock it is; NONE: nobody's
     following: Integers
     at_ns: Integers
     stash: Integers  # slots that wait until the guests have run
     stash_ns: Integers
-    words: npt.NDArray[np.uint32]  # [MESSAGE_WORDS] of what was read
-    answer: npt.NDArray[np.uint32]  # [MESSAGE_WORDS]
-    header: npt.NDArray[np.uint8]  # of one frame
-    number: npt.NDArray[np.uint64]  # one field of a guest's memory
+    number: npt.NDArray[np.uint64]  # one field of a box
+    word: npt.NDArray[np.uint32]  # one futex
+    patience: Integers  # struct timespec
     events: npt.NDArray[np.int32]
     trace: Records
 
 
-def empty_machines(guests: int, frames: int) -> Machines:
-    """So many guests that have not started; frames: slots of the world's pool."""
+class Meeting:
+    """The memory that guests see: of `fd`, which is closed with `close`."""
+
+    def __init__(self, guests: int) -> None:
+        desks_at = _PAGE_BYTES
+        boxes_at = desks_at + -(-guests * DESK.itemsize // _PAGE_BYTES) * _PAGE_BYTES
+        total = boxes_at + 2 * guests * BOX_BYTES
+        self.fd = os.memfd_create("hostemu-calendar")
+        os.ftruncate(self.fd, total)
+        octets = np.frombuffer(mmap.mmap(self.fd, total), np.uint8)
+        self.hall = octets[: HALL.itemsize].view(HALL).view(np.recarray)
+        self.desks = octets[desks_at : desks_at + guests * DESK.itemsize].view(DESK).view(np.recarray)
+        self.boxes = octets[boxes_at:].reshape(2 * guests, BOX_BYTES)
+        hall = self.hall[0]
+        hall.desks_at, hall.boxes_at, hall.box_bytes = desks_at, boxes_at, BOX_BYTES
+        self.desks.turn = GUESTS
+        self.desks.wanted_ns = FOREVER_NS
+
+    def close(self) -> None:
+        """The memory goes when nobody looks at it any more."""
+        os.close(self.fd)
+
+
+def empty_machines(meeting: Meeting, frames: int) -> Machines:
+    """Guests that have not started.  frames: slots of the world's pool."""
     following, at_ns, stash, stash_ns = np.full((4, frames), NONE, np.int64)
     found = Machines(
         calendar=table(CALENDAR, 1),
-        guests=table(GUEST, guests),
-        queues=table(QUEUE, QUEUES * guests),
-        regions=table(REGION, REGIONS * guests),
+        guests=table(GUEST, len(meeting.desks)),
+        hall=meeting.hall,
+        desks=meeting.desks,
+        boxes=meeting.boxes,
         by_fd=np.full(MOST_FDS, NONE, np.int64),
         following=following,
         at_ns=at_ns,
         stash=stash,
         stash_ns=stash_ns,
-        words=np.zeros(MESSAGE_WORDS, np.uint32),
-        answer=np.zeros(MESSAGE_WORDS, np.uint32),
-        header=np.zeros(16, np.uint8),
         number=np.zeros(1, np.uint64),
+        word=np.zeros(1, np.uint32),
+        patience=np.zeros(2, np.int64),
         events=np.zeros((256, libc.EPOLL_EVENT_WORDS), np.int32),
         trace=table(TRACE, 4 * frames),
     )
     for row in found.guests:
-        row.clock_fd = row.kick_fd = row.call_fd = NONE
         row.first = row.last = row.sent_first = row.sent_last = NONE
         row.req_ns = FOREVER_NS
         row.parked = row.over = 1
     return found
 
 
-machines_at = pointer_maker(shared_type(empty_machines(1, 1)))
+def _sample() -> Machines:
+    meeting = Meeting(1)
+    meeting.close()
+    return empty_machines(meeting, 1)
+
+
+machines_at = pointer_maker(shared_type(_sample()))

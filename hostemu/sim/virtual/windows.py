@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hostemu import gine
 from hostemu.gine import libc
 from hostemu.gine.frames import (
     DESTINATION_MAC,
@@ -20,6 +21,7 @@ from hostemu.gine.frames import (
     IPV4,
     IPV6,
     NETWORK,
+    VNET_BYTES,
     get16,
     get32,
     get_half,
@@ -31,24 +33,19 @@ from hostemu.gine.heap import heap_length, heap_pop, heap_push
 from hostemu.gine.loop import TICK_NS
 from hostemu.gine.router import router_input, tick_routers
 from hostemu.gine.routes import find_route
+from hostemu.gine.simulated import serve_simulated, take_in
 from hostemu.gine.switch import find_mac, mac_key, switch_input
 from hostemu.gine.transmit import release, take_due, transmit
 from hostemu.gine.world import CONNECTED, GATEWAY, NONE, TO_PORT, TO_SWITCH, World, world_at
-from hostemu.lines.compiling import compilable, compiled
-from hostemu.sim.virtual.tables import (
-    CALLS,
-    CLOCK,
-    FOREVER_NS,
-    KINDS,
-    RUNNING,
-    WAITING,
-    Machines,
-    machines_at,
-)
-from hostemu.sim.virtual.talk import hear_answer, hear_clock, hear_kick, next_moment, step
+from hostemu.lines.compiling import compilable, compiled_with
+from hostemu.sim.virtual.desk import arrivals, has_arrived, next_moment, receive, sleep_until_arrival, step
+from hostemu.sim.virtual.tables import FOREVER_NS, Machines, machines_at
 
-# What `advance` has come to, below 0; else the descriptor that is Python's to serve.
-DONE, SILENT, TRACE_FULL, ENDED = -1, -2, -3, -4
+DONE, SILENT, TRACE_FULL, ENDED = range(4)
+"""What `advance` has come to."""
+
+PATIENCE_MS = 100
+"""How long it waits for guests before it looks whether they are still there."""
 
 SENT, CAME = range(2)
 _FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
@@ -76,10 +73,13 @@ def note(world: World, machines: Machines, port: int, way: int, slot: int, at_ns
 @compilable
 def _to_guest(world: World, machines: Machines, port: int, slot: int, at_ns: int) -> None:
     """Lay a frame before its guest, which takes it when its clock is there."""
+    if world.ports[port].call != 0:
+        take_in(world, port, slot, at_ns)
+        return
     guest = machines.guests[port]
     row = world.ports[port]
     row.packets_written += world.frames.packets[slot]
-    row.bytes_written += world.frames.length[slot]
+    row.bytes_written += world.frames.length[slot] - VNET_BYTES
     world.state[0].frames_written += 1
     note(world, machines, port, CAME, slot, at_ns)
     machines.at_ns[slot] = at_ns
@@ -144,11 +144,32 @@ def _can_wait(world: World, window_end_ns: int) -> bool:
 
 
 @compilable
+def _first_ns(world: World) -> int:
+    """When a frame comes to the end of its line, or a simulated host is to be called, next."""
+    first_ns = world.state[0].simulated_ns
+    if heap_length(world.heap) > 0:
+        first_ns = min(first_ns, world.heap.due_ns[0])
+    return int(first_ns)
+
+
+@compilable
+def _is_simulated_first(world: World) -> bool:
+    return heap_length(world.heap) == 0 or world.state[0].simulated_ns < world.heap.due_ns[0]
+
+
+@compilable
+def _serve_simulated(world: World) -> None:
+    serve_simulated(world, int(world.state[0].simulated_ns))
+
+
+@compilable
 def _move_early(world: World, machines: Machines, window_end_ns: int) -> None:
     """Move what can reach a guest before the window's end."""
     waiting = 0
-    while heap_length(world.heap) > 0 and world.heap.due_ns[0] < window_end_ns:
-        if _can_wait(world, window_end_ns):
+    while _first_ns(world) < window_end_ns:
+        if _is_simulated_first(world):
+            _serve_simulated(world)
+        elif _can_wait(world, window_end_ns):
             machines.stash_ns[waiting] = world.heap.due_ns[0]
             machines.stash[waiting] = heap_pop(world.heap)
             waiting += 1
@@ -176,8 +197,11 @@ def _send_all(world: World, machines: Machines) -> None:
 def _move_rest(world: World, machines: Machines) -> None:
     """Move everything up to the window's end."""
     calendar = machines.calendar[0]
-    while heap_length(world.heap) > 0 and world.heap.due_ns[0] < calendar.window_end_ns:
-        _arrive(world, machines)
+    while _first_ns(world) < calendar.window_end_ns:
+        if _is_simulated_first(world):
+            _serve_simulated(world)
+        else:
+            _arrive(world, machines)
 
 
 @compilable
@@ -194,84 +218,76 @@ def _send_off(world: World, machines: Machines, port: int, slot: int) -> None:
         return
     world.frames.packets[slot] = packets
     row.packets_read += packets
-    row.bytes_read += world.frames.length[slot]
+    row.bytes_read += world.frames.length[slot] - VNET_BYTES
     transmit(world, row.line, slot, at_ns)
 
 
 @compilable
-def _end(machines: Machines, guest_id: int) -> None:
-    """A guest is over: nothing more is to come of it."""
+def _end(world: World, machines: Machines, guest_id: int) -> None:
+    """A guest is over: nothing more is to come of it, nor to it."""
     guest = machines.guests[guest_id]
-    if guest.over == 0:
-        guest.over = 1
-        guest.state = WAITING
-        guest.req_ns = FOREVER_NS
-        if guest.parked == 0:
-            guest.parked = 1
-            machines.calendar[0].active -= 1
+    guest.over = 1
+    guest.req_ns = FOREVER_NS
+    if guest.parked == 0:
+        guest.parked = 1
+        machines.calendar[0].active -= 1
+    while guest.first != NONE:
+        release(world, guest.first)
+        guest.first = machines.following[guest.first]
+    guest.last = NONE
 
 
 @compilable
-def _forget(machines: Machines, fd: int) -> None:
-    libc.epoll_ctl(np.int32(machines.calendar[0].epoll), libc.EPOLL_CTL_DEL, np.int32(fd), np.uintp(0))
-    machines.by_fd[fd] = NONE
+def _look_for_ends(world: World, machines: Machines) -> int:
+    """Whether clocks have lost their guests: ENDED, or DONE."""
+    epoll = np.int32(machines.calendar[0].epoll)
+    events = machines.events
+    said = DONE
+    for k in range(libc.epoll_wait(epoll, events.ctypes.data, np.int32(len(events)), np.int32(0))):
+        fd = int(events[k, libc.EPOLL_DATA_WORD])
+        libc.epoll_ctl(epoll, libc.EPOLL_CTL_DEL, np.int32(fd), np.uintp(0))
+        guest_id = machines.by_fd[fd]
+        machines.by_fd[fd] = NONE
+        if guest_id != NONE and machines.guests[guest_id].over == 0:
+            _end(world, machines, guest_id)
+            said = ENDED
+    return said
 
 
 @compilable
-def _hear(world: World, machines: Machines, fd: int) -> int:
-    """Serve one descriptor: DONE, or what `advance` is to say."""
-    what = machines.by_fd[fd]
-    if what == NONE:
-        return fd
-    guest_id = what // KINDS
-    guest = machines.guests[guest_id]
-    kind = what % KINDS
-    if kind == CLOCK:
-        if not hear_clock(machines, guest_id):
-            _forget(machines, fd)
-            _end(machines, guest_id)
-            return ENDED
-    elif kind == CALLS:
-        if not hear_answer(machines, guest_id):
-            _forget(machines, fd)
-    else:
-        got = hear_kick(world, machines, guest_id)
-        if got == NONE:
-            _forget(machines, fd)
-        elif got > 0:
-            machines.calendar[0].unread_bytes = got
-            return fd
-    if guest.state == WAITING and guest.parked == 0:
-        step(world, machines, guest_id)
-    return DONE
+def _hear(world: World, machines: Machines) -> bool:
+    """Serve all guests that have handed their desks over; whether there were any."""
+    found = False
+    for k in range(len(machines.guests)):
+        if has_arrived(machines, k):
+            found = True
+            if receive(world, machines, k):
+                step(world, machines, k)
+    return found
 
 
 @compilable
 def _serve(world: World, machines: Machines) -> int:
     """Hear guests until all of them are parked: DONE, or what `advance` is to say."""
     calendar = machines.calendar[0]
-    events = machines.events
     idle = 0
     silent_ms = 0
     while calendar.active > 0:
-        patience_ms = 0 if idle < calendar.spins else 100
-        ready = libc.epoll_wait(
-            np.int32(calendar.epoll), events.ctypes.data, np.int32(len(events)), np.int32(patience_ms)
-        )
-        if ready < 0:
-            continue
-        if ready == 0:
+        seen = arrivals(machines)
+        if _hear(world, machines):
+            idle = 0
+            silent_ms = 0
+        elif idle < calendar.spins:
             idle += 1
-            silent_ms += patience_ms
+        else:
+            sleep_until_arrival(machines, seen, PATIENCE_MS)
+            if arrivals(machines) != seen:
+                continue
+            if _look_for_ends(world, machines) == ENDED:
+                return ENDED
+            silent_ms += PATIENCE_MS
             if silent_ms >= calendar.silent_ms:
                 return SILENT
-            continue
-        idle = 0
-        silent_ms = 0
-        for k in range(ready):
-            said = _hear(world, machines, int(events[k, libc.EPOLL_DATA_WORD]))
-            if said != DONE:
-                return said
     return DONE
 
 
@@ -282,8 +298,7 @@ def _next_ns(world: World, machines: Machines) -> int:
     for k in range(len(machines.guests)):
         if machines.guests[k].over == 0:
             first_ns = min(first_ns, next_moment(machines, k))
-    if heap_length(world.heap) > 0:
-        first_ns = min(first_ns, world.heap.due_ns[0])
+    first_ns = min(first_ns, _first_ns(world))
     if world.state[0].asking > 0:
         first_ns = min(first_ns, world.state[0].next_tick_ns)
     return int(first_ns)
@@ -306,13 +321,10 @@ def _open_window(world: World, machines: Machines, at_ns: int, until_ns: int) ->
         if guest.over == 0 and guest.parked and next_moment(machines, k) < calendar.window_end_ns:
             guest.parked = 0
             calendar.active += 1
-    for k in range(len(machines.guests)):
-        guest = machines.guests[k]
-        if guest.parked == 0 and guest.state != RUNNING:
             step(world, machines, k)
 
 
-@compiled
+@compiled_with(gine)
 def advance(world_address: int, machines_address: int, until_ns: int) -> int:
     """Play up to `until_ns`, which all guests' clocks then have reached: DONE; or the reason to return before.
 
@@ -321,6 +333,8 @@ def advance(world_address: int, machines_address: int, until_ns: int) -> int:
     world = world_at(world_address)
     machines = machines_at(machines_address)
     calendar = machines.calendar[0]
+    if _look_for_ends(world, machines) == ENDED:
+        return ENDED
     while True:
         said = _serve(world, machines)
         if said != DONE:

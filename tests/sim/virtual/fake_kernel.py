@@ -1,46 +1,72 @@
-"""A guest's kernel as its calendar sees it: the clock and the network interface of User-mode Linux, in a thread.
+"""A guest's kernel as the library that is loaded into it sees it, in a process of its own.
 
-It does what arch/um/kernel/time.c and arch/um/drivers/virtio_uml.c do (Linux 6.1), and notes what its kernel would
-panic about: time that goes backwards.
+It speaks to its clock and its network interface as arch/um/kernel/time.c, irq.c and arch/um/drivers/virtio_uml.c do
+(Linux 6.1), by the library's functions, and notes what its kernel would panic about: time that goes backwards.
 """
 
 from __future__ import annotations
 
-import array
+import ctypes
 import mmap
 import os
+import pickle
 import select
+import signal
 import socket
 import struct
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 
+from hostemu.guests.uml import preloaded
+from hostemu.guests.uml_virtual import INTERFACE
 from hostemu.sim.virtual.calendar import Calendar
-from hostemu.sim.virtual.device import HEAD, Request
-from hostemu.sim.virtual.rings import HEADER_BYTES
-from hostemu.sim.virtual.tables import FOREVER_NS, RX, TX
-from hostemu.sim.virtual.talk import (
-    ACK,
-    FREE_UNTIL,
-    GET,
-    NEED_REPLY,
-    REPLY,
-    REQUEST,
-    RUN,
-    START,
-    UPDATE,
-    VERSION,
-    VRING_CALL,
-    WAIT,
-)
+from hostemu.sim.virtual.tables import FOREVER_NS
 
+ACK, START, REQUEST, WAIT, GET, UPDATE, RUN, FREE_UNTIL = range(8)
 MESSAGE = struct.Struct("<IIQ")
+NO_TIME = (1 << 64) - 1
+
+HEAD = struct.Struct("<III")
+GET_FEATURES, SET_MEM_TABLE, SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE = 1, 5, 8, 9, 10
+GET_PROTOCOL_FEATURES, SET_VRING_ENABLE, SET_SLAVE_REQ_FD, GET_CONFIG, KICK, CALL = 15, 18, 21, 24, 35, 4
+VERSION, REPLY, NEED_REPLY = 1, 4, 8
+EPOLL_CTL_ADD = 1
+RX, TX = range(2)
+HEADER_BYTES = 12
+
 BASE = 0x100000
+MEMORY_BYTES = 1 << 20
 QUEUE_BYTES = 0x4000
 BUFFER_BYTES = 2048
 ENTRIES = 16
-NO_TIME = (1 << 64) - 1
+
+
+class IoVec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class MsgHdr(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("iov", ctypes.POINTER(IoVec)),
+        ("iov_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class PollFd(ctypes.Structure):
+    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+
+class EpollEvent(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("events", ctypes.c_uint32), ("data", ctypes.c_uint64))
+
+
+HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 class Ring:
@@ -72,80 +98,116 @@ class Ring:
         return found
 
 
-@dataclass
 class FakeKernel:
     """Guest `number`.  wake: called at its times and after interrupts; returns when it wants to be called next.
 
-    came: (when, frame) of all frames.  panics: what its kernel would have said.
+    came: (when, frame) of all frames.  panics: what its kernel would have said.  Both are known once it has ended.
     """
 
-    calendar: Calendar
-    number: int
-    wake: Callable[[FakeKernel], int]
-    now_ns: int = 0
-    came: list[tuple[int, bytes]] = field(default_factory=list)
-    panics: list[str] = field(default_factory=list)
+    def __init__(self, calendar: Calendar, number: int, wake: Callable[[FakeKernel], int]) -> None:
+        self.number = number
+        self.came: list[tuple[int, bytes]] = []
+        self.panics: list[str] = []
+        self._wake = wake
+        self._clock_path = str(calendar.clock_path)
+        self._now = mmap.mmap(-1, 8)
+        library = str(preloaded("virtual_time"))
+        self._report, report = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._work(library, report)
+        os.close(report)
 
-    def __post_init__(self) -> None:
-        self._free_until_ns = 0
-        self._propagated_ns = 0
-        self._seq = 0
-        self._sockets: list[socket.socket] = []
-        self._memory = mmap.mmap(-1, 1 << 20)
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+    @property
+    def now_ns(self) -> int:
+        """Its clock."""
+        return int.from_bytes(self._now[:8], "little")
 
     def end(self) -> None:
-        """Let it die; to be called while it waits."""
-        self._clock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
+        """Let it die, and hear what it has seen; to be called while it waits."""
+        os.kill(self._pid, signal.SIGTERM)
+        with os.fdopen(self._report, "rb") as report:
+            self.came, self.panics = pickle.load(report)
+        os.waitpid(self._pid, 0)
 
-    def _work(self) -> None:
+    def _work(self, library: str, report: int) -> None:
+        """The process: until it is told to end."""
         try:
-            self._clock = self._open()
-            self._clock.connect(str(self.calendar.clock_path))
-            self._ask(START, self.number)
+            os.environ["HOSTEMU_CALENDAR"] = self._clock_path
+            self._library = ctypes.CDLL(library, use_errno=True)
+            self._watch_signals(report)
+            self._free_until_ns = self._propagated_ns = self._seq = 0
+            self._start()
             self._plug()
             while True:
-                self._sleep(self.wake(self))
-        except OSError:
-            pass  # the calendar is closed, or this guest is to end
-        except AssertionError as error:
-            self.panics.append(str(error))
-        finally:
-            for sock in self._sockets:
-                sock.close()
+                self._sleep(self._wake(self))
+        except BaseException as error:
+            self.panics.append(repr(error))
+            self._tell(report)
 
-    def _open(self) -> socket.socket:
-        self._sockets.append(socket.socket(socket.AF_UNIX))
-        return self._sockets[-1]
+    def _tell(self, report: int) -> None:
+        with suppress(OSError), os.fdopen(report, "wb") as pipe:
+            pickle.dump((self.came, self.panics), pipe)
+        os._exit(0)
+
+    def _watch_signals(self, report: int) -> None:
+        libc = ctypes.CDLL(None)
+        libc.signal.restype = ctypes.c_void_p
+        self._handlers = HANDLER(lambda _: self._guard(self._interrupted)), HANDLER(lambda _: self._tell(report))
+        libc.signal(signal.SIGIO, self._handlers[0])
+        libc.signal(signal.SIGTERM, self._handlers[1])
+
+    def _guard(self, handler: Callable[[], None]) -> None:
+        try:
+            handler()
+        except BaseException as error:
+            self.panics.append(repr(error))
 
     def _set_time(self, time_ns: int) -> None:
         assert time_ns >= self.now_ns, f"time goes backwards {self.now_ns} -> {time_ns}"
-        self.now_ns = time_ns
+        self._now[:8] = time_ns.to_bytes(8, "little")
+
+    def _connect(self, path: str) -> int:
+        fd = socket.socket(socket.AF_UNIX).detach()
+        address = struct.pack("<H108s", socket.AF_UNIX, path.encode())
+        assert self._library.connect(fd, address, len(address)) == 0
+        return fd
+
+    def _start(self) -> None:
+        self._clock = self._connect(self._clock_path)
+        self._ask(START, self.number)
 
     def _hear(self) -> tuple[int, int, int]:
-        data = self._clock.recv(MESSAGE.size, socket.MSG_WAITALL)
-        if len(data) < MESSAGE.size:
-            raise OSError("the calendar is gone")
-        operation, seq, time_ns = MESSAGE.unpack(data)
+        data = ctypes.create_string_buffer(MESSAGE.size)
+        got = self._library.read(self._clock, data, MESSAGE.size)
+        assert got == MESSAGE.size, f"invalid time-travel message: {got} bytes"
+        operation, seq, time_ns = MESSAGE.unpack(data.raw)
         if operation == RUN:
             self._set_time(time_ns)
         elif operation == FREE_UNTIL:
             self._free_until_ns = time_ns
         if operation != ACK:
-            self._clock.sendall(MESSAGE.pack(ACK, seq, 0))
+            self._say(ACK, seq, 0)
         return operation, seq, time_ns
+
+    def _say(self, operation: int, seq: int, time_ns: int) -> None:
+        assert self._library.write(self._clock, MESSAGE.pack(operation, seq, time_ns), MESSAGE.size) == MESSAGE.size
 
     def _ask(self, operation: int, time_ns: int) -> int:
         self._seq += 1
-        self._clock.sendall(MESSAGE.pack(operation, self._seq, time_ns))
+        seq = self._seq
+        self._say(operation, seq, time_ns)
         while (heard := self._hear())[0] != ACK:
             pass
-        assert heard[1] == self._seq, f"acknowledged {heard[1]}, asked {self._seq}"
+        assert heard[1] == seq, f"acknowledged {heard[1]}, asked {seq}"
         if operation == GET:
             self._set_time(heard[2])
         return heard[2]
+
+    def _poll(self, *fds: int) -> list[bool]:
+        asked = (PollFd * len(fds))(*(PollFd(fd, select.POLLIN, 0) for fd in fds))
+        assert self._library.poll(asked, len(fds), -1) > 0
+        return [bool(found.revents) for found in asked]
 
     def _sleep(self, until_ns: int) -> None:
         """Until a moment, or an interrupt before; freely as far as that is allowed."""
@@ -156,20 +218,28 @@ class FakeKernel:
         self._free_until_ns = 0
         self._ask(WAIT, NO_TIME)
         while True:
-            ready = select.select([self._clock, self._calls], [], [])[0]
-            if self._calls in ready:
-                self._interrupted()
-            elif self._hear()[0] == RUN:
+            assert self._poll(self._clock) == [True]
+            if self._hear()[0] == RUN:
                 break
         self._collect()
 
     def _interrupted(self) -> None:
-        head = HEAD.unpack(self._calls.recv(HEAD.size, socket.MSG_WAITALL))
-        self._calls.recv(head[2], socket.MSG_WAITALL)
-        assert head[0] == VRING_CALL
-        self._ask(GET, NO_TIME)
-        self._ask(REQUEST, self.now_ns)
-        self._calls.sendall(HEAD.pack(head[0], VERSION | REPLY, 8) + bytes(8))
+        """What a SIGIO has the kernel do while it waits for its clock."""
+        event = EpollEvent()
+        while self._library.epoll_wait(self._epoll, ctypes.byref(event), 1, 0) > 0:
+            assert event.data == self._calls
+            while (head := self._read(self._calls, HEAD.size)) is not None:
+                request, flags, size = HEAD.unpack(head)
+                assert (request, flags & ~NEED_REPLY) == (CALL, VERSION)
+                assert self._read(self._calls, size) is not None
+                self._ask(GET, NO_TIME)
+                self._ask(REQUEST, self.now_ns)
+
+    def _read(self, fd: int, size: int) -> bytes | None:
+        data = ctypes.create_string_buffer(size)
+        got = self._library.read(fd, data, size)
+        assert got in (size, -1), f"{got} bytes of {size}"
+        return data.raw if got == size else None
 
     def _collect(self) -> None:
         while (found := self._rx.take()) is not None:
@@ -186,41 +256,60 @@ class FakeKernel:
         if self._propagated_ns != self.now_ns:
             self._ask(UPDATE, self.now_ns)
             self._propagated_ns = self.now_ns
-        self._notice(Request.KICK, struct.pack("<II", TX, 0))
+        self._request(KICK, struct.pack("<II", TX, 0))
         while self._tx.take() is not None:
             pass
 
-    def _notice(self, request: int, payload: bytes, fds: list[int] | None = None) -> bytes:
-        message = HEAD.pack(request, VERSION | NEED_REPLY, len(payload)) + payload
-        self._device.sendmsg(
-            [message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        )
-        while self._device not in select.select([self._device, self._clock], [], [])[0]:
-            self._hear()
-        _, _, size = HEAD.unpack(self._device.recv(HEAD.size, socket.MSG_WAITALL))
-        return self._device.recv(size, socket.MSG_WAITALL)
+    def _request(self, request: int, payload: bytes = b"", fd: int | None = None) -> bytes:
+        """Ask the network interface; what it answers."""
+        data = HEAD.pack(request, VERSION | NEED_REPLY, len(payload)) + payload
+        buffer = ctypes.create_string_buffer(data, len(data))
+        part = IoVec(ctypes.cast(buffer, ctypes.c_void_p), len(data))
+        message = MsgHdr(iov=ctypes.pointer(part), iov_count=1)
+        if fd is not None:
+            rights = struct.pack("<QiiiI", 20, socket.SOL_SOCKET, socket.SCM_RIGHTS, fd, 0)
+            control = ctypes.create_string_buffer(rights, len(rights))
+            message.control, message.control_length = ctypes.cast(control, ctypes.c_void_p), len(rights)
+        assert self._library.sendmsg(self._interface, ctypes.byref(message), 0) == len(data)
+        assert self._poll(self._interface, self._clock)[0]
+        head = self._read(self._interface, HEAD.size)
+        assert head is not None
+        answered, flags, size = HEAD.unpack(head)
+        assert (answered, flags) == (request, VERSION | REPLY)
+        answer = self._read(self._interface, size)
+        assert answer is not None
+        return answer
 
     def _plug(self) -> None:
-        fd = os.memfd_create("guest")
-        os.ftruncate(fd, 1 << 20)
-        self._memory = mmap.mmap(fd, 1 << 20)
-        self._device = self._open()
-        self._device.connect(str(self.calendar.device_path(self.number)))
+        memory = os.memfd_create("guest")
+        os.ftruncate(memory, MEMORY_BYTES)
+        self._memory = mmap.mmap(memory, MEMORY_BYTES)
+        self._interface = self._connect(INTERFACE)
         self._rx, self._tx = Ring(self._memory, RX), Ring(self._memory, TX)
         struct.pack_into("<H", self._memory, self._tx.available, 1)  # it wants no interrupt for what it has sent
-        self._calls, theirs = socket.socketpair()
-        self._sockets.append(self._calls)
-        self._notice(Request.GET_FEATURES, b"")
-        self._notice(Request.GET_PROTOCOL_FEATURES, b"")
-        with theirs:
-            self._notice(Request.SET_SLAVE_REQ_FD, b"", [theirs.fileno()])
-        self._notice(Request.SET_MEM_TABLE, struct.pack("<IIQQQQ", 1, 0, BASE, 1 << 20, BASE, 0), [fd])
-        os.close(fd)
+        assert self._request(GET_FEATURES) != bytes(8)
+        assert self._request(GET_PROTOCOL_FEATURES) != bytes(8)
+        self._watch_calls()
+        self._demand(SET_MEM_TABLE, struct.pack("<IIQQQQ", 1, 0, BASE, MEMORY_BYTES, BASE, 0), memory)
+        os.close(memory)
         for index, ring in ((RX, self._rx), (TX, self._tx)):
-            self._notice(Request.SET_VRING_NUM, struct.pack("<II", index, ENTRIES))
-            self._notice(Request.SET_VRING_BASE, struct.pack("<II", index, 0))
+            self._demand(SET_VRING_NUM, struct.pack("<II", index, ENTRIES))
+            self._demand(SET_VRING_BASE, struct.pack("<II", index, 0))
             parts = (BASE + ring.descriptors, BASE + ring.used, BASE + ring.available, NO_TIME)
-            self._notice(Request.SET_VRING_ADDR, struct.pack("<IIQQQQ", index, 0, *parts))
-            self._notice(Request.SET_VRING_ENABLE, struct.pack("<II", index, 1))
+            self._demand(SET_VRING_ADDR, struct.pack("<IIQQQQ", index, 0, *parts))
+            self._demand(SET_VRING_ENABLE, struct.pack("<II", index, 1))
         for _ in range(ENTRIES):
             self._rx.offer(BUFFER_BYTES, writable=True)
+
+    def _demand(self, request: int, payload: bytes, fd: int | None = None) -> None:
+        assert self._request(request, payload, fd) == bytes(8), f"request {request} was refused"
+
+    def _watch_calls(self) -> None:
+        pair = (ctypes.c_int * 2)()
+        assert self._library.socketpair(socket.AF_UNIX, socket.SOCK_STREAM, 0, pair) == 0
+        self._calls = pair[0]
+        self._watching = select.epoll()
+        self._epoll = self._watching.fileno()
+        event = EpollEvent(select.EPOLLIN, self._calls)
+        assert self._library.epoll_ctl(self._epoll, EPOLL_CTL_ADD, self._calls, ctypes.byref(event)) == 0
+        self._demand(SET_SLAVE_REQ_FD, b"", pair[1])

@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
-#include "kernel.h"
+#include "../kernel.h"
 
 enum { MOST_KNOWN = 64 };
 

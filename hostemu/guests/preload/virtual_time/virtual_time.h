@@ -1,0 +1,39 @@
+/* The parts of a guest's end of virtual time. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "desk.h"
+
+#pragma GCC visibility push(hidden)
+
+/* The desk of this guest; NULL until its clock has begun. */
+extern struct desk *desk;
+extern uint8_t *inbox, *outbox;
+extern int64_t box_bytes;
+
+/* clock.c: what the kernel's clock is told and tells. */
+extern int clock_fd;
+extern int64_t sent_ns; /* the guest's clock, as it was told last */
+ssize_t clock_write(const void *message, size_t length);
+ssize_t clock_read(void *message, size_t length);
+bool clock_is_readable(void);
+void clock_wait(void);       /* until the guest is to run */
+void hand_over(int reason);  /* give the calendar its turn, and wait for one's own */
+
+/* interface.c: what the kernel's network interface is told and tells. */
+extern int interface_fd, calls_fd;
+ssize_t interface_sendmsg(const struct msghdr *message);
+ssize_t interface_read(void *buffer, size_t length);
+bool interface_is_readable(void);
+void note_pair(int first, int second);
+bool take_frames(void);      /* those in the inbox; whether the guest is to be interrupted for them */
+void raise_call(unsigned queue); /* interrupt the kernel */
+bool call_is_new(void);      /* whether it has not been told so yet; true once */
+ssize_t calls_read(void *buffer, size_t length);
+
+#pragma GCC visibility pop
