@@ -28,7 +28,7 @@ from hostemu.sim.virtual.tables import MOST_FDS, Meeting, empty_machines
 from hostemu.sim.virtual.windows import DONE, SILENT, TRACE_FULL, advance
 
 SLOTS = 16384
-SPINS = 200
+SPINS = 50
 ACK, START = range(2)
 """Of the clock's messages (include/uapi/linux/um_timetravel.h) those that are sent by its socket."""
 _START = struct.Struct("<IIQ")
