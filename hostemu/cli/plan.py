@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hostemu.base.errors import InputError
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,
@@ -72,7 +73,7 @@ def plan(
     if playing.real_guests != playing.guests:
         raise InputError(
             "no model knows what simulated guests among real ones use",
-            expected="hosts.real_guests = \"all\"",
+            expected='hosts.real_guests = "all"',
             found=str(playing.hosts.real_guests),
         )
     tried = Sizes(whole_numbers("--sizes", sizes), repeats)

@@ -67,8 +67,8 @@ def find_compiler() -> Compiler:
 def compiled(name: str, sources: Sequence[Path], headers: Sequence[Path] = (), kind: Sequence[str] = PROGRAM) -> Path:
     """The static program made of these sources, from the cache when nothing has changed.
 
-    headers: files that the sources include, beside those in NATIVE.  kind: PROGRAM, LIBRARY or others of the compiler's
-    options.
+    headers: files that the sources include, beside those in NATIVE.  kind: PROGRAM, LIBRARY or others of
+    the compiler's options.
     Raises HostError when there is no compiler or it does not succeed.
     """
     compiler, flags = find_compiler(), [*FLAGS, *kind]

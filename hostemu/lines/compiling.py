@@ -47,8 +47,8 @@ def compiled_with(*packages: ModuleType) -> Callable[[AnyFunction], AnyFunction]
     """As `compiled`, for a function that calls functions of these packages, too."""
 
     def compile_it(function: AnyFunction) -> AnyFunction:
-        folders = [Path(inspect.getfile(each)).parent for each in (function, *packages)]
-        folder = _code_folder(*folders)
+        own = Path(inspect.getfile(function)).parent
+        folder = _code_folder(own, *(Path(inspect.getfile(package)).parent for package in packages))
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = folder
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import json
 from functools import cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +15,20 @@ from hostemu.guests.toolchain import compiled
 from hostemu.retrieval.config import FarmConfig
 from hostemu.retrieval.native import SOURCES
 
-_SHARED = ("address", "auth", "config", "fields", "json", "power", "reasons", "session", "sha256", "streams", "text", "wire")
+_SHARED = (
+    "address",
+    "auth",
+    "config",
+    "fields",
+    "json",
+    "power",
+    "reasons",
+    "session",
+    "sha256",
+    "streams",
+    "text",
+    "wire",
+)
 _KIND = ("-shared", "-fPIC", "-nostdlib", "-fno-stack-protector", "-fvisibility=hidden")
 _COMPLAINT_BYTES = 4096
 _RESULT_BYTES = 1 << 16

@@ -95,9 +95,7 @@ def _gine(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) ->
     )
 
 
-def star(
-    layout: Layout, scenario: Scenario, fd_of: Callable[[str], int], simulated: SimulatedGuests
-) -> Network:
+def star(layout: Layout, scenario: Scenario, fd_of: Callable[[str], int], simulated: SimulatedGuests) -> Network:
     """A router with a line to each host; forward is towards the router.  fd_of: of a real host's NIC, by its name."""
     network = Network(scenario.seed)
     router = network.router(ROUTER)

@@ -187,7 +187,9 @@ class Scenario(Settings):
         if self.hosts.wiring != "gine":
             raise inconsistent(("hosts", "wiring"), "gine, where guests are simulated", self.hosts.wiring)
         if self.retrieval.transport != "tcp":
-            raise inconsistent(("retrieval", "transport"), "tcp, where guests are simulated", self.retrieval.transport)
+            raise inconsistent(
+                ("retrieval", "transport"), "tcp, where guests are simulated", self.retrieval.transport
+            )
         if self.retrieval.terminals_call:
             raise inconsistent(("retrieval", "initiative"), "server, where guests are simulated", "terminal")
         return self

@@ -24,7 +24,9 @@ _CALL = ctypes.CFUNCTYPE(
 
 def checksum(data: bytes) -> int:
     """RFC 1071; 0 over data that has its own in it."""
-    total = sum(struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1])) + (data[-1] << 8 if len(data) & 1 else 0)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1])) + (
+        data[-1] << 8 if len(data) & 1 else 0
+    )
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return 0xFFFF ^ total
@@ -56,9 +58,11 @@ class Segment:
 def read_segment(frame: bytes) -> Segment:
     """What a frame holds, which must be whole and have right checksums."""
     ip = frame[24:]
-    assert frame[:10] == VNET and frame[22:24] == b"\x08\x00"
+    assert frame[:10] == VNET
+    assert frame[22:24] == b"\x08\x00"
     whole = int.from_bytes(ip[2:4], "big")
-    assert len(ip) == whole and checksum(ip[:20]) == 0
+    assert len(ip) == whole
+    assert checksum(ip[:20]) == 0
     tcp = ip[20:]
     assert checksum(ip[12:20] + struct.pack(">HH", 6, len(tcp)) + tcp) == 0
     source_port, target_port, sequence, acknowledged, head, flags = struct.unpack_from(">HHIIBB", tcp)

@@ -74,7 +74,8 @@ def test_an_exchange_yields_what_the_terminal_has(authentication: Authentication
         assert isinstance(retrieved, Retrieved)
         own = derive_key(config.own_secret, "own", 1003)
         information = SCHEMES[authentication.value].unseal(own, 1003, retrieved.isp_nonce, retrieved.sealed)
-        assert information is not None and len(information) == size
+        assert information is not None
+        assert len(information) == size
         assert information.startswith(b"device 1003: information"[:size])
         caller.send(S, caller.segment(FIN | ACK))
         assert caller.reset
@@ -97,7 +98,8 @@ def test_who_is_off_silently_says_nothing() -> None:
     with farm_of(replace(CYCLING, when_off=WhenOff.SILENT, power=replace(CYCLING.power, phase=Phase.OFF))) as farm:
         farm.start(0)
         caller = caller_of(Network(farm))
-        assert not caller.open(S) and not caller.reset
+        assert not caller.open(S)
+        assert not caller.reset
 
 
 @pytest.mark.parametrize("when_off", list(WhenOff))
@@ -130,7 +132,8 @@ def test_what_is_lost_is_said_again(network: Network) -> None:
     caller = caller_of(network)
     first = network.say(S, caller.segment(SYN).frame())
     again = network.say(S, caller.segment(SYN).frame())
-    assert first == again and first[0].flags == SYN | ACK
+    assert first == again
+    assert first[0].flags == SYN | ACK
     assert caller.open(S)
     hello = exchange_of(CONFIG, 0)
     events = hello.begin(S) + hello.opened(S)
@@ -171,7 +174,8 @@ def test_a_wrong_key_is_found(network: Network) -> None:
 def test_nobody_is_at_other_addresses_and_ports(network: Network) -> None:
     assert not caller_of(network, 50).open(S)
     stranger = Caller(network, IPv4Address(CONFIG.first_address), CONFIG.port + 1)
-    assert not stranger.open(S) and stranger.reset
+    assert not stranger.open(S)
+    assert stranger.reset
 
 
 @given(callers=st.lists(st.tuples(st.integers(0, 49), st.integers(1024, 1100), st.booleans()), max_size=300))

@@ -28,7 +28,9 @@ def limits_of(scenario: Scenario, backend: str, memory_bytes: float | None = Non
     if backend not in COSTS:
         return []
     facts = facts_of_lab(usable=backend == "uml")
-    plan = Plan(backend, max(1, scenario.real_guests), scenario.fleet.terminals_per_guest, scenario.hosts.memory_bytes)
+    plan = Plan(
+        backend, max(1, scenario.real_guests), scenario.fleet.terminals_per_guest, scenario.hosts.memory_bytes
+    )
     limits = examine(facts, plan)
     if memory_bytes is None:
         return limits

@@ -61,8 +61,8 @@ def lookahead_ns(network: Network) -> int:
 class Calendar:
     """Guests of one network, and their time.  A context manager.
 
-    network: its ports are guests that are expected, in this order; their descriptors are not used.  Ports of simulated
-        hosts are behind those.
+    network: its ports are guests that are expected, in this order; their descriptors are not used.
+        Ports of simulated hosts are behind those.
     macs: of the guests' interfaces.  folder: for sockets; its path must be short.
     tod_ns: the wall time at the calendar's 0, which guests' clocks show.
     trace: takes a row of tables.TRACE for every frame that a guest sends or is handed.

@@ -1,7 +1,7 @@
 """The calendar's memory: what compiled code knows of guests, and where it meets them.
 
-Guest k is port k of the world (`hostemu.gine.world`) that its frames travel in.  Its process sees the hall, its desk and
-its boxes (hostemu/guests/preload/virtual_time/desk.h has the same layout); the rest is the calendar's own.
+Guest k is port k of the world (`hostemu.gine.world`) that its frames travel in.  Its process sees the hall, its desk
+and its boxes (hostemu/guests/preload/virtual_time/desk.h has the same layout); the rest is the calendar's own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def _record(columns: str) -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in columns.split()])
 
 
-HALL = np.dtype([("arrivals", np.uint32), ("is_asleep", np.uint32), *_record("tod_ns desks_at boxes_at box_bytes").descr])
+HALL = np.dtype(
+    [("arrivals", np.uint32), ("is_asleep", np.uint32), *_record("tod_ns desks_at boxes_at box_bytes").descr]
+)
 DESK = np.dtype(
     [
         ("turn", np.uint32),
@@ -49,9 +51,7 @@ LABEL_BYTES = 16
 
 # horizon_ns: how far it was allowed to run by itself; its clock is no further.  has_turn: it is running, or boots.
 # first, last: its frames that have come in, `following` leads on; sent_first, sent_last: those it has sent.
-GUEST = _record(
-    "has_turn parked over now_ns req_ns horizon_ns poked first last sent_first sent_last no_buffer late"
-)
+GUEST = _record("has_turn parked over now_ns req_ns horizon_ns poked first last sent_first sent_last no_buffer late")
 CALENDAR = _record(
     "now_ns window_end_ns lookahead_ns is_open active epoll spins silent_ms traced is_traced "
     "windows turns frames_sent"

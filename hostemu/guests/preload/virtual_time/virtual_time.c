@@ -1,10 +1,10 @@
 /*
  * Loaded into User-mode Linux by LD_PRELOAD where the guest's clock belongs to a calendar: the guest's end of it.
  *
- * The kernel speaks to its clock and to its network interface by sockets, and waits for an answer to all that it says.
- * Here it has the answers at once, from this library (clock.c, interface.c); only when it waits for its clock does the
- * process meet the calendar, in memory that both see (desk.h).  The kernel's interrupt is a SIGIO, and an event that
- * epoll seems to tell of.
+ * The kernel speaks to its clock and to its network interface by sockets, and waits for an answer to all that it
+ * says.  Here it has the answers at once, from this library (clock.c, interface.c); only when it waits for its clock
+ * does the process meet the calendar, in memory that both see (desk.h).  The kernel's interrupt is a SIGIO, and an
+ * event that epoll seems to tell of.
  *
  * Runs are to repeat, but a guest's kernel takes its randomness from the host, by getrandom(2) and from /dev/random
  * (arch/um/include/asm/archrandom.h, arch/um/drivers/random.c, Linux 6.1).  Here it gets numbers that follow from

@@ -30,9 +30,9 @@ PUBLIC void simulated_close(struct simulated *farm);
 PUBLIC void simulated_start(struct simulated *farm, int64_t at_ns);
 
 /* A frame has come, struct virtio_net_hdr in front; or, with NULL, the moment that the farm has asked for.
-   said: MOST_SAID_BYTES.  First, in 8 bytes, when the farm is to be called next, be there a frame or not (NEVER_NS: not
-   at all); then the frames that it sends, each behind its length (of 8 bytes), filled up to 8.  Returns their bytes,
-   the first 8 included. */
+   said: MOST_SAID_BYTES.  First, in 8 bytes, when the farm is to be called next, be there a frame or not (NEVER_NS:
+   not at all); then the frames that it sends, each behind its length (of 8 bytes), filled up to 8.  Returns their
+   bytes, the first 8 included. */
 PUBLIC int64_t simulated_call(struct simulated *farm, int64_t now_ns, const uint8_t *frame, int64_t bytes,
                               uint8_t *said);
 
