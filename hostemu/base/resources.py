@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def data_dir(kind: str) -> Path:
-    """The folder of shipped files of a kind: "scenarios", "models" or "calibration"."""
+    """The folder of shipped files of a kind: "scenarios", "workloads", "models" or "calibration"."""
     installed = PACKAGE / "data" / kind
     return installed if installed.is_dir() else PACKAGE.parent / kind
 

@@ -9,9 +9,13 @@ import typer
 
 from hostemu.cli.output import JsonOption, results_console, write_json
 from hostemu.records import read_record, summary
+from hostemu.records.workload import NAME, read_workload
 from hostemu.report.compare import as_markdown, as_table
 from hostemu.report.compare import compare as compare_summaries
 from hostemu.report.plan_checks import checked, checks_as_markdown, checks_as_tables, means
+from hostemu.report.workload import as_markdown as workload_as_markdown
+from hostemu.report.workload import as_table as workload_as_table
+from hostemu.report.workload import compared, summary_of
 
 
 def compare(
@@ -23,7 +27,13 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print tables for a document.")] = False,
 ) -> None:
     """Show runs of a scenario side by side: published (table 5 of the thesis), measured, simulated, difference."""
-    summaries = [summary(read_record(path)) for path in _files(records)]
+    files = _files(records)
+    workloads = [path for path in files if path.name == NAME]
+    if workloads:
+        _show_workloads(workloads, json, markdown)
+        if len(workloads) == len(files):
+            return
+    summaries = [summary(read_record(path)) for path in files if path.name != NAME]
     if plans:
         _show_plans(summaries, json, markdown)
         return
@@ -35,6 +45,17 @@ def compare(
             typer.echo(as_markdown(comparison), err=console.stderr)
         else:
             console.print(as_table(comparison))
+
+
+def _show_workloads(files: list[Path], json: Path | None, markdown: bool) -> None:
+    summaries = [summary_of(read_workload(path)) for path in files]
+    write_json(json, summaries)
+    console = results_console(json)
+    for name, heading, rows in compared(summaries):
+        if markdown:
+            typer.echo(workload_as_markdown(name, heading, rows), err=console.stderr)
+        else:
+            console.print(workload_as_table(name, heading, rows))
 
 
 def _show_plans(summaries: list[dict[str, Any]], json: Path | None, markdown: bool) -> None:
@@ -49,8 +70,8 @@ def _show_plans(summaries: list[dict[str, Any]], json: Path | None, markdown: bo
 
 
 def _files(paths: list[Path]) -> list[Path]:
-    """Folders stand for the record.h5 files below them; files for themselves."""
+    """Folders stand for the records below them, of scenarios and workloads; files for themselves."""
     files: list[Path] = []
     for path in paths:
-        files += sorted(path.rglob("record.h5")) if path.is_dir() else [path]
+        files += sorted([*path.rglob("record.h5"), *path.rglob(NAME)]) if path.is_dir() else [path]
     return files

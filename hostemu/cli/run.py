@@ -23,8 +23,12 @@ from hostemu.cli.output import (
 )
 from hostemu.cli.progress import RunDisplay
 from hostemu.guests import AUTO
+from hostemu.records.workload import WorkloadRecord
+from hostemu.report.workload import summary_of, table_of
 from hostemu.runner.play import play_real, play_virtual
+from hostemu.runner.workload import play_workload, play_workload_virtual
 from hostemu.scenario import load_scenario
+from hostemu.scenario.workload import folder_of, is_workload, load_workload
 
 OutputOption = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for this run's own folder.")]
 
@@ -32,6 +36,10 @@ KernelOption = Annotated[
     Path | None,
     typer.Option("--kernel", metavar="FILE", help="The kernel that guests boot, if they have one of their own."),
 ]
+
+
+MOST_REASONS = 5
+"""Of why a run is invalid, in one message."""
 
 
 class Clock(StrEnum):
@@ -57,7 +65,10 @@ def run(
     ] = Clock.REAL,
     json: JsonOption = None,
 ) -> None:
-    """Play a scenario for real: guests, programs and packets; exit code 1 when the run failed or is invalid."""
+    """Play a scenario or a workload for real: guests, programs, packets; exit code 1 when it failed or is invalid."""
+    if is_workload(scenario):
+        _run_workload(scenario, settings, seed, backend, clock, output, kernel, time_scale, json)
+        return
     plan = load_scenario(scenario, overrides(settings, seed))
     if clock is Clock.VIRTUAL:
         backend = _virtual(backend)
@@ -77,6 +88,48 @@ def run(
             "the run is INVALID: the emulation disturbed what it measured",
             found="; ".join(result.summary["verdict"]),
             hint="use a quieter or larger machine, a smaller fleet, or a lower --time-scale",
+        )
+
+
+def _run_workload(
+    name: str,
+    settings: list[str] | None,
+    seed: int | None,
+    backend: str,
+    clock: Clock,
+    output: Path,
+    kernel: Path | None,
+    time_scale: float,
+    json: Path | None,
+) -> None:
+    """Play a workload on guests."""
+    workload = load_workload(name, overrides(settings, seed))
+    if time_scale != 1:
+        raise InputError(
+            "programs cannot be made faster", expected="no --time-scale for a workload", found=str(time_scale)
+        )
+    with progress_bar(f"{workload.name}: {workload.hosts} hosts", eta=True) as progress:
+        display = RunDisplay(progress)
+        if clock is Clock.VIRTUAL:
+            _virtual(backend)
+            path, record = play_workload_virtual(workload, folder_of(name), output, display, kernel)
+        else:
+            path, record = play_workload(workload, folder_of(name), backend, output, display, kernel)
+    show_workload(path, record, json)
+
+
+def show_workload(path: Path, record: WorkloadRecord, json: Path | None) -> None:
+    """Print a run of a workload; RunError when it is invalid."""
+    found = summary_of(record)
+    write_json(json, found)
+    console = results_console(json)
+    console.print(table_of(found))
+    console.print(f"record: {path}", highlight=False, soft_wrap=True)
+    if record.verdict:
+        raise RunError(
+            "the run is INVALID",
+            found="; ".join(record.verdict[:MOST_REASONS]),
+            hint=f"see {path.parent / 'programs'}",
         )
 
 

@@ -25,11 +25,14 @@ from hostemu.cli.output import (
     write_json,
 )
 from hostemu.cli.progress import RunDisplay
+from hostemu.cli.run import show_workload
 from hostemu.cli.sweeping import sweep
 from hostemu.fitting import find_models, holds_models
 from hostemu.measure.costs import Costs
 from hostemu.runner.play import play_simulated
+from hostemu.runner.workload import simulate_workload
 from hostemu.scenario import load_scenario
+from hostemu.scenario.workload import is_workload, load_workload
 from hostemu.sim import EngineName
 from hostemu.sim.sweep import BACKEND, CHOSEN
 
@@ -79,6 +82,10 @@ def simulate(
     json: JsonOption = None,
 ) -> None:
     """Play a scenario simulated: the same protocol, lines and random numbers, no guests."""
+    if is_workload(scenario):
+        path, record = simulate_workload(load_workload(scenario, overrides(settings, seed)), output or RUNS)
+        show_workload(path, record, json)
+        return
     changes = [*overrides(settings, seed), *terminals_override(terminals)]
     if axes or replications > 1:
         _refuse_trace(trace)

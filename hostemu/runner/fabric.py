@@ -8,13 +8,14 @@ segment   center, terminals and a router, all guests, share one network, a multi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from hostemu.base.errors import InputError
-from hostemu.gine import Network
+from hostemu.gine import Network, Simulated
 from hostemu.guests import Backend
 from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Cable, Guest, GuestSpec, HostInterface, Multicast, NicSpec, SwitchPort, Wire
@@ -26,7 +27,7 @@ from hostemu.runner.layout import SEGMENT_MAC, FarmPlan, HostPlan, Layout
 from hostemu.runner.programs import FARM_PATH
 from hostemu.runner.simulated import SimulatedGuests
 from hostemu.runner.starting import GuestPlan
-from hostemu.scenario import Scenario
+from hostemu.scenario import LineSettings, Scenario
 
 NIC, OUTER_NIC = "eth0", "eth1"
 ROUTER = "router"
@@ -86,9 +87,9 @@ def _segment_wire(scenario: Scenario, backend: Backend) -> type[Wire]:
 
 
 def _gine(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
-    plans = {layout.isp.name: _isp(layout, (_nic(layout.isp),))}
+    plans = {layout.isp.name: _isp(layout, (nic_of(layout.isp),))}
     for host, farm in _inner(layout):
-        plans[host.name] = _plan(scenario, means, host, farm, _nic(host, farm))
+        plans[host.name] = _plan(scenario, means, host, farm, nic_of(host, farm))
     simulated = stack.enter_context(SimulatedGuests(layout, scenario))
     return Fabric(
         plans, lambda guests: star(layout, scenario, lambda name: guests[name].nic_fd(NIC), simulated), simulated
@@ -97,27 +98,38 @@ def _gine(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) ->
 
 def star(layout: Layout, scenario: Scenario, fd_of: Callable[[str], int], simulated: SimulatedGuests) -> Network:
     """A router with a line to each host; forward is towards the router.  fd_of: of a real host's NIC, by its name."""
-    network = Network(scenario.seed)
-    router = network.router(ROUTER)
     lines = scenario.lines
     kinds = {layout.center.name: lines.center, layout.isp.name: lines.isp}
-    for host in layout.hosts():
-        kind = kinds.get(host.name, lines.terminals)
-        own = simulated.hosts.get(host.name)
+    hosts = ((host, kinds.get(host.name, lines.terminals)) for host in layout.hosts())
+    network = star_of(scenario.seed, hosts, fd_of, simulated.hosts)
+    for farm in layout.farms:
+        network.routers[0].route(str(farm.block), via=str(farm.host.address))
+    return network
+
+
+def star_of(
+    seed: int,
+    hosts: Iterable[tuple[HostPlan, LineSettings]],
+    fd_of: Callable[[str], int],
+    simulated: Mapping[str, Simulated] = MappingProxyType({}),
+) -> Network:
+    """A router with a line to each of these hosts; forward is towards the router."""
+    network = Network(seed)
+    router = network.router(ROUTER)
+    for host, line in hosts:
+        own = simulated.get(host.name)
         port = network.port(host.name, fd_of(host.name)) if own is None else network.simulated(host.name, own)
-        link = network.connect(port, router, name=host.line, forward=kind.up.spec(), backward=kind.down.spec())
+        link = network.connect(port, router, name=host.line, forward=line.up.spec(), backward=line.down.spec())
         router.interface(link, mac=host.router_mac, addresses=(f"{host.router_address}/30",))
         router.neighbour(str(host.address), host.mac)
-    for farm in layout.farms:
-        router.route(str(farm.block), via=str(farm.host.address))
     return network
 
 
 def kernel_guests(layout: Layout, scenario: Scenario, means: Means) -> dict[str, GuestSpec]:
     """Every host as a guest with a kernel of its own; the ISP server's has as much memory as the center."""
-    specs = {host.name: _plan(scenario, means, host, farm, _nic(host, farm)).spec for host, farm in _inner(layout)}
+    specs = {host.name: _plan(scenario, means, host, farm, nic_of(host, farm)).spec for host, farm in _inner(layout)}
     center = specs[layout.center.name]
-    isp = replace(center, name=layout.isp.name, nics=(_nic(layout.isp),), sysctls=FORWARDING)
+    isp = replace(center, name=layout.isp.name, nics=(nic_of(layout.isp),), sysctls=FORWARDING)
     return {host.name: specs.get(host.name, isp) for host in layout.real_hosts()}
 
 
@@ -133,7 +145,7 @@ def _tap(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> 
             neighbours=((str(host.address), host.mac),),
             local_prefixes=(f"{layout.isp.address}/32",) if number == 0 else (),
         )
-        nic = replace(_nic(host, farm), wire=HostInterface(far))
+        nic = replace(nic_of(host, farm), wire=HostInterface(far))
         plan = _plan(scenario, means, host, farm, nic)
         plans[host.name] = replace(plan, site=lambda guests: _namespace_of(guests[layout.isp.name]))
     return Fabric(plans, lambda _guests: Network(scenario.seed))
@@ -152,10 +164,13 @@ def _segment(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack)
         wire = SwitchPort(stack.enter_context(SwitchDaemon(site, len(layout.farms) + SPARE_PORTS)).control)
     else:
         site.allow_multicast()
-    plans = {layout.isp.name: _isp(layout, (_nic(layout.isp),)), ROUTER: _router(layout, scenario, means, wire, site)}
+    plans = {
+        layout.isp.name: _isp(layout, (nic_of(layout.isp),)),
+        ROUTER: _router(layout, scenario, means, wire, site),
+    }
     for host, farm in _inner(layout):
         neighbours = ((str(host.router_address), SEGMENT_MAC),)
-        nic = replace(_nic(host, farm), wire=wire, neighbours=neighbours)
+        nic = replace(nic_of(host, farm), wire=wire, neighbours=neighbours)
         plans[host.name] = replace(_plan(scenario, means, host, farm, nic), site=lambda _guests: site)
     return Fabric(plans, lambda guests: _one_line(layout, scenario, guests))
 
@@ -199,7 +214,8 @@ def _inner(layout: Layout) -> Iterator[tuple[HostPlan, FarmPlan | None]]:
         yield farm.host, farm
 
 
-def _nic(host: HostPlan, farm: FarmPlan | None = None) -> NicSpec:
+def nic_of(host: HostPlan, farm: FarmPlan | None = None) -> NicSpec:
+    """The NIC of a host on its line."""
     gateway = str(host.router_address)
     return NicSpec(
         name=NIC,

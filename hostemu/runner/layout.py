@@ -110,7 +110,8 @@ SEGMENT_MAC = _mac(2, 0)
 """Of the router's NIC on a network that all guests share."""
 
 
-def _host(number: int, name: str, line: str) -> HostPlan:
+def host_plan(number: int, name: str, line: str) -> HostPlan:
+    """The addresses of host `number`, whichever it is."""
     base = LINK_BASE + 4 * number
     return HostPlan(name, line, base + 2, base + 1, _mac(0, number), _mac(1, number))
 
@@ -121,7 +122,7 @@ def _farm(scenario: Scenario, guest: int, block_size: int) -> FarmPlan:
     count = min(fleet.terminals_per_guest, fleet.terminals - first)
     start = TERMINAL_SPACE.network_address + guest * block_size
     block = IPv4Network((start, 33 - block_size.bit_length()))
-    return FarmPlan(_host(guest + 2, f"guest-{guest}", f"terminals-{guest}"), first, count, block)
+    return FarmPlan(host_plan(guest + 2, f"guest-{guest}", f"terminals-{guest}"), first, count, block)
 
 
 def plan_layout(scenario: Scenario) -> Layout:
@@ -135,4 +136,4 @@ def plan_layout(scenario: Scenario) -> Layout:
             hint="simulate it, or play a part of the fleet for real: --set fleet.terminals=…",
         )
     farms = tuple(_farm(scenario, guest, block_size) for guest in range(scenario.guests))
-    return Layout(_host(0, "center", "center"), _host(1, "isp", "isp"), farms, scenario.real_guests)
+    return Layout(host_plan(0, "center", "center"), host_plan(1, "isp", "isp"), farms, scenario.real_guests)

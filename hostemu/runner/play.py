@@ -42,18 +42,23 @@ class Result:
     summary: dict[str, Any]
 
 
-def _now() -> str:
+def started_now() -> str:
+    """The time that records say a run was started at."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _run_folder(output: Path, scenario: Scenario, kind: str, time_scale: float) -> Path:
     """A new folder under `output`, named after the run."""
     scale = "" if time_scale == 1 else f"-scale{time_scale:g}"
+    return new_folder(output, f"{scenario.name}-{kind}-seed{scenario.seed}{scale}")
+
+
+def new_folder(output: Path, name: str) -> Path:
+    """A new folder under `output`, of this name and the time; InputError where none can be made."""
     stamp = re.sub(r"[^0-9T]", "", datetime.now(UTC).isoformat(timespec="seconds")[:19])
     try:
         output.mkdir(parents=True, exist_ok=True)
-        name = f"{scenario.name}-{kind}-seed{scenario.seed}{scale}-{stamp}-"
-        return Path(tempfile.mkdtemp(prefix=name, dir=output)).resolve()
+        return Path(tempfile.mkdtemp(prefix=f"{name}-{stamp}-", dir=output)).resolve()
     except OSError as error:
         raise InputError(
             f"cannot make a folder for the run in {output}: {error.strerror}",
@@ -68,7 +73,7 @@ def require_lab() -> None:
         raise HostError("this machine does not let a lab be made", found=reason, hint=fix)
 
 
-def _chosen(backend: str, on_event: OnEvent) -> str:
+def chosen_backend(backend: str, on_event: OnEvent) -> str:
     """The backend's name; a choice that the user did not make is told."""
     if backend == AUTO:
         require_lab()
@@ -81,7 +86,7 @@ def _chosen(backend: str, on_event: OnEvent) -> str:
 def require_playable(scenario: Scenario, backend: str, kernel: Path | None, on_event: OnEvent) -> str:
     """The backend's name, once it is sure that the scenario can be played on it here; InputError, HostError."""
     plan_layout(scenario)
-    backend = _chosen(backend, on_event)
+    backend = chosen_backend(backend, on_event)
     found = find_backend(backend)
     check_wiring(scenario, found)
     found.require(kernel)
@@ -122,7 +127,7 @@ def play_real(
             "backend": backend,
             "kernel": None if kernel is None else str(kernel.resolve()),
             "time_scale": time_scale,
-            "started_at": _now(),
+            "started_at": started_now(),
             "host": {**host_facts(), "cores_awake": are_awake},
             "began_ns": began_ns,
             "settle_s": settle_s,
@@ -152,7 +157,7 @@ def play_virtual(
         "backend": "uml-virtual",
         "kernel": None if kernel is None else str(kernel.resolve()),
         "time_scale": time_scale,
-        "started_at": _now(),
+        "started_at": started_now(),
         "host": host_facts(),
         "began_ns": began_ns,
         "mode": "virtual",
@@ -185,7 +190,7 @@ def play_simulated(
         on_event({"phase": "run", "done": retrieved + failed, "total": total})
 
     folder = _run_folder(output, scenario, "simulated", time_scale)
-    started_at = _now()
+    started_at = started_now()
     if choice.name is EngineName.FLEET:
         record = simulate_fleet(scaled, on_progress=on_progress)
     else:

@@ -145,7 +145,7 @@ class RealRun:
         on_started(0)
         return start_guests(fabric.plans, self.order.folder / "guests", self._stack, on_started)
 
-    def _programs(self, group: ProgramGroup, guests: dict[str, Guest]) -> Program:
+    def _programs(self, group: ProgramGroup, guests: Mapping[str, Guest]) -> Program:
         """Start every program and wait until each says that it is ready; returns the center."""
         self._outputs.is_store_busy = is_remote = self.is_center_remote()
         plans = list(configs.program_plans(self.scenario, self.layout, self.order.folder, is_center_remote=is_remote))

@@ -7,6 +7,7 @@ Nothing here depends on how long anything takes, so that the same seed gives the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -121,24 +122,29 @@ class VirtualRun(RealRun):
 
         return self._stack.enter_context(Calendar(network, macs, FOLDER, trace=write))
 
-    def _boot(self, calendar: Calendar) -> dict[str, Guest]:
+    def _boot(self, calendar: Calendar) -> Mapping[str, Guest]:
         kernel = None if self.order.kernel is None else Path(self.order.kernel)
         specs = kernel_guests(self.layout, self.scenario, Means(find_backend(BACKEND), self.order.folder, kernel))
         site = self._stack.enter_context(NetNamespace())
-        guests: dict[str, Guest] = {}
+        guests: dict[str, VirtualUmlGuest] = {}
         for number, (name, spec) in enumerate(specs.items()):
             seed = f"{self.scenario.seed} {name}"
             folder = self.order.folder / "guests" / name
-            guest = VirtualUmlGuest(spec, folder, calendar, number, seed, site)
-            self._stack.callback(guest.kill)
-            guest.start(Deadline.after(READY_S, f"guest {name} to start"))
-            guests[name] = guest
-        calendar.await_start(Deadline.after(READY_S, "all guests to start"), len(guests))
-        for number, (name, booted) in enumerate(guests.items()):
-            self._emit({"phase": "guests", "done": number, "total": len(guests)})
-            booted.wait_ready(Deadline.after(READY_S, f"an answer from guest {name}"))
-        self._emit({"phase": "guests", "done": len(guests), "total": len(guests)})
+            guests[name] = VirtualUmlGuest(spec, folder, calendar, number, seed, site)
+        boot_virtual(calendar, guests, self._stack, self._emit)
         return guests
+
+
+def boot_virtual(calendar: Calendar, guests: Mapping[str, VirtualUmlGuest], stack: ExitStack, emit: Emit) -> None:
+    """Start all guests of a calendar, until each of them answers; `stack` ends them."""
+    for name, guest in guests.items():
+        stack.callback(guest.kill)
+        guest.start(Deadline.after(READY_S, f"guest {name} to start"))
+    calendar.await_start(Deadline.after(READY_S, "all guests to start"), len(guests))
+    for number, (name, guest) in enumerate(guests.items()):
+        emit({"phase": "guests", "done": number, "total": len(guests)})
+        guest.wait_ready(Deadline.after(READY_S, f"an answer from guest {name}"))
+    emit({"phase": "guests", "done": len(guests), "total": len(guests)})
 
 
 def _pass(calendar: Calendar, seconds: float) -> None:

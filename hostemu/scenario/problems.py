@@ -16,6 +16,7 @@ from hostemu.base.errors import InputError, ScenarioError
 from hostemu.scenario.toml import KeyPath
 
 LONGEST_FOUND = 80
+ANY = "*"
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -77,20 +78,36 @@ def unknown_key(model: type[BaseModel], path: KeyPath, source: Source) -> Proble
     return Problem(source.place(path), f"unknown key {dotted}", expected, hint=hint)
 
 
+def is_known(model: type[BaseModel], path: KeyPath) -> bool:
+    """Whether a model has such a key."""
+    return any(
+        len(key) == len(path) and all(known in (ANY, part) for known, part in zip(key, path, strict=True))
+        for key in known_keys(model)
+    )
+
+
 def known_keys(model: type[BaseModel], path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Every key of a model, as written in files."""
+    """Every key of a model, as written in files; ANY for one that the user names."""
     for name, info in model.model_fields.items():
         key = (*path, info.alias or name)
         yield key
         table = _table_of(info.annotation)
         if table is not None:
             yield from known_keys(table, key)
+        named = _named_tables(info.annotation)
+        if named is not None:
+            yield from known_keys(named, (*key, ANY))
 
 
 def _table_of(annotation: Any) -> type[BaseModel] | None:
     """The model of a field that is a table, or of one that may be left out."""
     kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _named_tables(annotation: Any) -> type[BaseModel] | None:
+    """The model of the tables below a field that the user names."""
+    return _table_of(get_args(annotation)[1]) if get_origin(annotation) is dict else None
 
 
 def _problem(model: type[BaseModel], item: ErrorDetails, source: Source) -> Problem:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from hostemu.base.errors import InputError
 from hostemu.base.resources import data_dir
-from hostemu.scenario.problems import Problem, Source, known_keys, single_error, unknown_key, validated
+from hostemu.scenario.problems import Problem, Source, is_known, single_error, unknown_key, validated
 from hostemu.scenario.toml import KeyPath, key_lines
 
 SUFFIX = ".toml"
@@ -102,7 +102,7 @@ class Shelf(Generic[AnyModel]):
             raise self.error(
                 "an override that sets nothing", expected=f"KEY=VALUE, such as {self.example}", found=repr(text)
             )
-        if path not in set(known_keys(self.model)):
+        if not is_known(self.model, path):
             raise single_error(unknown_key(self.model, path, Source(f"--set {text}")), self.error)
         return path, (_override_value(value.strip()), text)
 

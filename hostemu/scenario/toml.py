@@ -15,7 +15,7 @@ _KEY_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 
 def to_toml(document: Mapping[str, Any]) -> str:
-    """A document of tables, texts, numbers and truth values as TOML; empty tables are left out."""
+    """A document of tables, lists, texts, numbers and truth values as TOML; empty tables are left out."""
     return "\n".join(_table((), document)).strip() + "\n"
 
 
@@ -30,7 +30,9 @@ def _table(path: KeyPath, table: Mapping[str, Any]) -> Iterator[str]:
             yield from _table((*path, key), value)
 
 
-def _value(value: str | int | float | bool) -> str:
+def _value(value: str | int | float | bool | list[Any]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

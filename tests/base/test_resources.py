@@ -20,6 +20,6 @@ def test_an_installed_wheel_gives_the_folders_that_it_carries(
     assert resources.data_dir("models") == tmp_path / "hostemu" / "data" / "models"
 
 
-@pytest.mark.parametrize("kind", ["scenarios", "models", "calibration"])
+@pytest.mark.parametrize("kind", ["scenarios", "workloads", "models", "calibration"])
 def test_the_shipped_folders_are_there(kind: str) -> None:
     assert resources.data_dir(kind).is_dir()
