@@ -73,7 +73,7 @@ def plan(
     if playing.real_guests != playing.guests:
         raise InputError(
             "no model knows what simulated guests among real ones use",
-            expected='hosts.real_guests = "all"',
+            expected="a scenario without hosts.real_guests",
             found=str(playing.hosts.real_guests),
         )
     tried = Sizes(whole_numbers("--sizes", sizes), repeats)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hostemu.base.errors import InputError, RunError
+from hostemu.cli.costing import costs_from
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,
@@ -23,6 +24,7 @@ from hostemu.cli.output import (
 )
 from hostemu.cli.progress import RunDisplay
 from hostemu.guests import AUTO
+from hostemu.measure.costs import Costs
 from hostemu.records.workload import WorkloadRecord
 from hostemu.report.workload import summary_of, table_of
 from hostemu.runner.play import play_real, play_virtual
@@ -63,11 +65,30 @@ def run(
     clock: Annotated[
         Clock, typer.Option("--time", help="virtual: guests' clocks are the run's own, whatever this machine does.")
     ] = Clock.REAL,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="FILE",
+            help="With --time virtual: what frames take guests' CPUs, from costs.toml or models.toml made by "
+            "`hostemu calibrate`; without it computation takes no time.",
+        ),
+    ] = None,
+    slow_as: Annotated[
+        str, typer.Option("--slow-as", metavar="BACKEND", help="The guests whose costs are taken from --model.")
+    ] = "uml",
     json: JsonOption = None,
 ) -> None:
     """Play a scenario or a workload for real: guests, programs, packets; exit code 1 when it failed or is invalid."""
+    if model is not None and clock is Clock.REAL:
+        raise InputError("real time cannot be charged", expected="--time virtual with --model", found="--time real")
+    costs = costs_from(model, slow_as)
     if is_workload(scenario):
-        _run_workload(scenario, settings, seed, backend, clock, output, kernel, time_scale, json)
+        if time_scale != 1:
+            raise InputError(
+                "programs cannot be made faster", expected="no --time-scale for a workload", found=str(time_scale)
+            )
+        _run_workload(scenario, overrides(settings, seed), backend, clock, output, kernel, costs, json)
         return
     plan = load_scenario(scenario, overrides(settings, seed))
     if clock is Clock.VIRTUAL:
@@ -76,7 +97,7 @@ def run(
     title = f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests"
     with progress_bar(title, eta=True) as progress:
         if clock is Clock.VIRTUAL:
-            result = play_virtual(plan, output, time_scale, RunDisplay(progress), kernel)
+            result = play_virtual(plan, output, time_scale, RunDisplay(progress), kernel, costs)
         else:
             result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel, anyway=anyway)
     write_json(json, result.summary)
@@ -93,26 +114,21 @@ def run(
 
 def _run_workload(
     name: str,
-    settings: list[str] | None,
-    seed: int | None,
+    settings: list[str],
     backend: str,
     clock: Clock,
     output: Path,
     kernel: Path | None,
-    time_scale: float,
+    costs: Costs,
     json: Path | None,
 ) -> None:
     """Play a workload on guests."""
-    workload = load_workload(name, overrides(settings, seed))
-    if time_scale != 1:
-        raise InputError(
-            "programs cannot be made faster", expected="no --time-scale for a workload", found=str(time_scale)
-        )
+    workload = load_workload(name, settings)
     with progress_bar(f"{workload.name}: {workload.hosts} hosts", eta=True) as progress:
         display = RunDisplay(progress)
         if clock is Clock.VIRTUAL:
             _virtual(backend)
-            path, record = play_workload_virtual(workload, folder_of(name), output, display, kernel)
+            path, record = play_workload_virtual(workload, folder_of(name), output, display, kernel, costs)
         else:
             path, record = play_workload(workload, folder_of(name), backend, output, display, kernel)
     show_workload(path, record, json)

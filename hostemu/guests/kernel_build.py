@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,6 +63,10 @@ RECIPES: dict[Kind, Recipe] = {
 }
 
 
+SYMBOLS: Mapping[Kind, tuple[str, ...]] = {"uml": ("time_travel_ndelay",), "x86": ()}
+"""What a kernel keeps of its symbols: functions that are called from outside."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One build: what of, by what, and where its result goes; key: changes when the kernel may."""
@@ -79,7 +84,7 @@ class Plan:
     @property
     def key(self) -> str:
         """Names the result among all lean kernels of this machine."""
-        parts = (self.kind, self.source.sha256, fragment_sha256(self.kind), self.compiler)
+        parts = (self.kind, self.source.sha256, fragment_sha256(self.kind), self.compiler, *SYMBOLS[self.kind])
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @property
@@ -250,11 +255,12 @@ def _harvest(plan: Plan, tree: Path, work: Path, config: str, seconds: float) ->
 
 
 def _take_image(kind: Kind, made: Path, image: Path) -> None:
-    """The kernel as it is kept: without symbols, which nothing reads."""
+    """The kernel as it is kept: without symbols that nothing reads."""
     if kind == "x86":
         shutil.copyfile(made, image)
         return
-    done = subprocess.run(["strip", "-o", image, made], capture_output=True, text=True, check=False)
+    kept = [f"--keep-symbol={name}" for name in SYMBOLS[kind]]
+    done = subprocess.run(["strip", *kept, "-o", image, made], capture_output=True, text=True, check=False)
     if NO_SPACE in done.stderr:
         raise disk_full(image.parent)
     if done.returncode:

@@ -14,25 +14,40 @@ from typing import Protocol
 
 from hostemu.base.errors import GuestError, HostError
 from hostemu.guests.api import GuestSpec, NicSpec
+from hostemu.guests.booting import kernel_for
 from hostemu.guests.channel import SEED_BYTES, Channel, FrameKind, answer_soon
 from hostemu.guests.kernels import find_kernel
 from hostemu.guests.switchboard import Board
+from hostemu.guests.symbols import symbol_address
 from hostemu.guests.uml import UmlGuest, preloaded
 from hostemu.lab import NetNamespace
 
 VIRTIO_NET = 1
+DELAY = "time_travel_ndelay"
+"""The kernel's function by which it works for so long (arch/um/kernel/time.c, Linux 6.1)."""
+
 INTERFACE = "calendar"
 """By this name the library that is loaded into the kernel's process knows what is the network interface."""
 
 
-def require_clock(given: Path | None) -> None:
-    """HostError when the kernel that guests would boot has no clock that can be driven.  given: as in GuestSpec."""
+def require_clock(given: Path | None, *, is_charged: bool = False) -> None:
+    """HostError when the kernel that guests would boot has no clock that can be driven.  given: as in GuestSpec.
+
+    is_charged: its work is to take time, too.
+    """
     kernel = find_kernel("uml", given)
     if kernel.flavour == "distribution":
         raise HostError(
             "virtual time needs a lean kernel",
             expected="one that was built with UML_TIME_TRAVEL_SUPPORT",
             found=f"the distribution's, {kernel.path}",
+            hint="hostemu kernel build uml",
+        )
+    if is_charged and symbol_address(kernel.path, DELAY) is None:
+        raise HostError(
+            "this kernel's work cannot be charged with time",
+            expected=f"a kernel whose symbols have {DELAY}",
+            found=f"none in {kernel.path}",
             hint="hostemu kernel build uml",
         )
 
@@ -69,6 +84,9 @@ class VirtualUmlGuest(UmlGuest):
     def virtualisers_environment(self) -> dict[str, str]:
         inherited = super().virtualisers_environment()
         own = {"LD_PRELOAD": str(preloaded("virtual_time")), "HOSTEMU_CALENDAR": str(self._clockwork.clock_path)}
+        delay = symbol_address(kernel_for(self.spec, "uml").path, DELAY)
+        if delay is not None:
+            own["HOSTEMU_NDELAY"] = f"{delay:x}"
         return {**inherited, **own, "HOSTEMU_SEED": self._seed}
 
     def machine_name(self) -> str:

@@ -35,6 +35,7 @@ class Order:
         guest's own CPU time of the run.
     planned: what was forecast; empty when nothing was.
     mode: "real", or "virtual" where guests' time is the run's own.
+    frame_ns, kib_ns: in virtual time, what each frame of a guest takes its CPU, and each KiB of it.
     """
 
     folder: Path
@@ -47,6 +48,8 @@ class Order:
     settle_s: float = 0.0
     planned: dict[str, Any] = field(default_factory=dict)
     mode: str = "real"
+    frame_ns: int = 0
+    kib_ns: int = 0
 
 
 @dataclass

@@ -19,7 +19,7 @@ from hostemu.guests import backend as find_backend
 from hostemu.guests.uml_virtual import require_clock
 from hostemu.lab import call_in_lab, lab_possible
 from hostemu.measure.awake import cores_awake
-from hostemu.measure.costs import Costs
+from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
@@ -139,16 +139,22 @@ def play_real(
 
 
 def play_virtual(
-    scenario: Scenario, output: Path, time_scale: float, on_event: OnEvent, kernel: Path | None = None
+    scenario: Scenario,
+    output: Path,
+    time_scale: float,
+    on_event: OnEvent,
+    kernel: Path | None = None,
+    costs: Costs = NO_COSTS,
 ) -> Result:
     """Play the scenario on guests with kernels of their own, in virtual time.
 
+    costs: of them, what frames take a guest's CPU is charged; all else computation takes no time.
     InputError and HostError come before anything is made.
     """
     began_ns = time.monotonic_ns()
     require_virtual(scenario.scaled(time_scale))
     find_backend("uml").require(kernel)
-    require_clock(kernel)
+    require_clock(kernel, is_charged=bool(costs.guest_frame_ns or costs.guest_kib_ns))
     require_lab()
     folder = _run_folder(output, scenario, "virtual", time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
@@ -161,6 +167,8 @@ def play_virtual(
         "host": host_facts(),
         "began_ns": began_ns,
         "mode": "virtual",
+        "frame_ns": costs.guest_frame_ns,
+        "kib_ns": costs.guest_kib_ns,
     }
     with cores_awake():
         call_in_lab("hostemu.runner.virtual:play", order, on_event=on_event)

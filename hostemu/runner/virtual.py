@@ -83,6 +83,7 @@ class VirtualRun(RealRun):
         center = self._programs(group, guests)
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         offsets_ns = clock_offsets_ns(guests)
+        calendar.charge(self.order.frame_ns, self.order.kib_ns)
         start_ns = calendar.now_ns + round(lead_s(len(group.programs)) * S)
         simulated.start(start_ns)
         group.send_start(start_ns, offsets_ns)
@@ -96,7 +97,8 @@ class VirtualRun(RealRun):
             writer.checkpoint(self._record)
         self._outputs.load = QUIET
         self._outputs.usage = {
-            name: replace(guest.usage(), cpu_s=float("nan"), rss_bytes=0) for name, guest in guests.items()
+            name: replace(guest.usage(), cpu_s=calendar.charged_ns(number) / S, rss_bytes=0)
+            for number, (name, guest) in enumerate(guests.items())
         }
         results = group.collect("result", Deadline.after(COLLECT_S, "the programs' results"))
         self._outputs.results = {**simulated.results(calendar.now_ns), **results}

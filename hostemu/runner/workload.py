@@ -13,6 +13,7 @@ from hostemu.guests import backend as find_backend
 from hostemu.guests.uml_virtual import require_clock
 from hostemu.lab import call_in_lab
 from hostemu.measure.awake import cores_awake
+from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.measure.host import host_facts
 from hostemu.records.workload import NAME, WorkloadRecord, read_workload, write_workload
 from hostemu.runner.play import chosen_backend, new_folder, require_lab, started_now
@@ -54,19 +55,31 @@ def play_workload(
 
 
 def play_workload_virtual(
-    workload: Workload, files: Path, output: Path, on_event: OnEvent, kernel: Path | None = None
+    workload: Workload,
+    files: Path,
+    output: Path,
+    on_event: OnEvent,
+    kernel: Path | None = None,
+    costs: Costs = NO_COSTS,
 ) -> tuple[Path, WorkloadRecord]:
-    """Play it on guests with kernels of their own, in virtual time; as play_workload."""
+    """Play it on guests with kernels of their own, in virtual time; as play_workload.  costs: as of play_virtual."""
     _require_programs(workload)
     lookahead_ns(network_without_descriptors(workload))
     find_backend("uml").require(kernel)
-    require_clock(kernel)
+    require_clock(kernel, is_charged=bool(costs.guest_frame_ns or costs.guest_kib_ns))
     require_lab()
-    return _in_lab(workload, files, "uml", output, on_event, kernel, "virtual")
+    return _in_lab(workload, files, "uml", output, on_event, kernel, "virtual", costs)
 
 
 def _in_lab(
-    workload: Workload, files: Path, backend: str, output: Path, on_event: OnEvent, kernel: Path | None, mode: str
+    workload: Workload,
+    files: Path,
+    backend: str,
+    output: Path,
+    on_event: OnEvent,
+    kernel: Path | None,
+    mode: str,
+    costs: Costs = NO_COSTS,
 ) -> tuple[Path, WorkloadRecord]:
     kind = backend if mode == "real" else mode
     folder = new_folder(output, f"{workload.name}-{kind}-seed{workload.seed}")
@@ -80,6 +93,8 @@ def _in_lab(
             "mode": mode,
             "started_at": started_now(),
             "host": {**host_facts(), "cores_awake": are_awake},
+            "frame_ns": costs.guest_frame_ns,
+            "kib_ns": costs.guest_kib_ns,
         }
         call_in_lab("hostemu.runner.workload_lab:play", order, on_event=on_event)
     return folder / NAME, read_workload(folder / NAME)

@@ -49,6 +49,8 @@ class WorkloadOrder:
     mode: str
     started_at: str
     host: dict[str, Any]
+    frame_ns: int = 0
+    kib_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -290,6 +292,7 @@ class VirtualWorkload(RealWorkload):
             seed = f"{self.workload.seed} {name}"
             guests[name] = VirtualUmlGuest(spec, folder, self._calendar, number, seed, site)
         boot_virtual(self._calendar, guests, self._stack, self._emit)
+        self._calendar.charge(self.order.frame_ns, self.order.kib_ns)
         self._guests = guests
 
     def _now_ns(self) -> int:

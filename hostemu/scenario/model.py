@@ -138,7 +138,7 @@ class Hosts(Settings):
     center: whether the center is a guest like the others, or a namespace of the host, as the ISP server always is.
     wiring: how hosts are joined; see hostemu.runner.fabric.  segment: what the network that they share is made of.
     real_guests: so many terminal guests are real, the first ones; the others' terminals are simulated, and answer the
-        real ISP server's frames.
+        real ISP server's frames.  None: all are real.
     """
 
     memory_bytes: MemorySize = Field(default=32 * 2**20, alias="memory")
@@ -146,7 +146,7 @@ class Hosts(Settings):
     center_memory_bytes: MemorySize = Field(default=256 * 2**20, alias="center_memory")
     wiring: Literal["gine", "tap", "segment"] = "gine"
     segment: Literal["auto", "multicast", "switch"] = "auto"
-    real_guests: Literal["all"] | Annotated[int, Field(ge=0, le=MAXIMUM_TERMINALS)] = "all"
+    real_guests: Annotated[int, Field(ge=0, le=MAXIMUM_TERMINALS)] | None = None
 
 
 class Scenario(Settings):
@@ -203,7 +203,7 @@ class Scenario(Settings):
     def real_guests(self) -> int:
         """How many of them, the first ones, are real where hosts are."""
         wanted = self.hosts.real_guests
-        return self.guests if wanted == "all" else min(self.guests, wanted)
+        return self.guests if wanted is None else min(self.guests, wanted)
 
     @property
     def isp_programs(self) -> int:

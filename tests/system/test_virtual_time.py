@@ -75,6 +75,18 @@ def test_round_trips_are_as_long_as_their_lines(delay_ms: int) -> None:
     assert result["counters"]["late"] == 0
 
 
+def test_frames_take_the_time_that_is_charged_for_them() -> None:
+    """Either frame of an echo, of 98 octets, is paid for by who sends it and by who is handed it."""
+    frame_ns, kib_ns, count = 200_000, 1_024_000, 5
+    argument = {"delay_ns": 10 * MS, "count": count, "frame_ns": frame_ns, "kib_ns": kib_ns}
+    result: dict[str, Any] = call_in_lab("tests.system.virtual_guests:ping", argument)
+    times_us = [round(1000 * float(text)) for text in re.findall(r"time=([0-9.]+) ms", result["said"])]
+    each_us = (frame_ns + 98 * kib_ns // 1024) // 1000
+    assert len(times_us) == count
+    assert all(0 <= time_us - 40_000 - 4 * each_us <= 2 for time_us in times_us)
+    assert all(charged_ns >= 2 * count * each_us * 1000 for charged_ns in result["charged_ns"])
+
+
 def test_runs_repeat_byte_by_byte_however_busy_the_machine_is(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("quiet", "busy", "other")]
     for folder in folders:

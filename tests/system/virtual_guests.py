@@ -65,11 +65,16 @@ def running(count: int, line: LineSpec, **options: Any) -> Iterator[tuple[Calend
 
 
 def ping(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """What ping says of `count` round trips over two lines of `delay_ns` and back."""
+    """What ping says of `count` round trips over two lines of `delay_ns` and back.
+
+    frame_ns, kib_ns: what each frame takes a guest's CPU.
+    """
     with running(2, LineSpec(delay_ns=argument["delay_ns"])) as (calendar, guests):
+        calendar.charge(argument.get("frame_ns", 0), argument.get("kib_ns", 0))
         command = ["ping", "-c", str(argument["count"]), address_of(1)]
         done = guests[0].run(command, deadline=Deadline.after(60, "ping"))
-        return {"said": done.stdout.decode(), "counters": calendar.counters()}
+        charged_ns = [calendar.charged_ns(number) for number in range(2)]
+        return {"said": done.stdout.decode(), "counters": calendar.counters(), "charged_ns": charged_ns}
 
 
 def pings(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:

@@ -210,6 +210,15 @@ class Calendar:
         self._epoll.register(fd, select.EPOLLIN)
         socket.send_fds(sock, [_START.pack(ACK, seq, 0)], [self._meeting.fd])
 
+    def charge(self, frame_ns: int, kib_ns: int) -> None:
+        """From now on each frame that a guest sends or is handed takes its CPU so long, and each KiB of it."""
+        self._machines.desks.frame_ns = frame_ns
+        self._machines.desks.kib_ns = kib_ns
+
+    def charged_ns(self, number: int) -> int:
+        """What has been charged of a guest's time."""
+        return int(self._machines.desks[number].charged_ns)
+
     def poke(self, number: int) -> None:
         """Have a guest look around at once: something that is not of this calendar has come in for it."""
         guest = self._machines.guests[number]

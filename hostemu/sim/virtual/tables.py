@@ -38,13 +38,17 @@ def _record(columns: str) -> np.dtype[np.void]:
 HALL = np.dtype(
     [("arrivals", np.uint32), ("is_asleep", np.uint32), *_record("tod_ns desks_at boxes_at box_bytes").descr]
 )
+_DESK = [
+    *("now_ns", "free_ns", "calls", "in_bytes", "mac", "frame_ns", "kib_ns"),
+    *("reason", "wanted_ns", "is_owed", "out_bytes", "taken", "no_buffer", "too_long", "messages", "charged_ns"),
+]
 DESK = np.dtype(
-    [
-        ("turn", np.uint32),
-        ("unused", np.uint32),
-        *_record("now_ns free_ns calls in_bytes mac").descr,
-        *_record("reason wanted_ns is_owed out_bytes taken no_buffer too_long messages spare0 spare1").descr,
-    ]
+    {
+        "names": ["turn", *_DESK],
+        "formats": [np.uint32, *[np.int64] * len(_DESK)],
+        "offsets": [0, *range(8, 8 * len(_DESK) + 1, 8)],
+        "itemsize": 256,
+    }
 )
 LABEL_BYTES = 16
 """Before each frame in a box: when it is sent, and its bytes with GINE's header."""

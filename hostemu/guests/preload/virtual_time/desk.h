@@ -30,6 +30,7 @@ struct desk {
     int64_t calls;
     int64_t in_bytes; /* of frames that have come */
     uint8_t mac[8];
+    int64_t frame_ns, kib_ns; /* CPU time that a frame takes the guest, and each 1024 octets of it */
     /* from the guest */
     int64_t reason;
     int64_t wanted_ns; /* when it wants to run */
@@ -37,10 +38,11 @@ struct desk {
     int64_t out_bytes; /* of frames that it sends */
     int64_t taken, no_buffer, too_long; /* frames that have come; that it could not take, or not send */
     int64_t messages; /* between kernel and library, for which nobody waited */
-    int64_t spare[2];
+    int64_t charged_ns; /* CPU time that has been paid with the guest's own */
+    int64_t spare[15];
 };
 
-_Static_assert(sizeof(struct desk) == 128, "DESK in tables.py");
+_Static_assert(sizeof(struct desk) == 256, "DESK in tables.py");
 
 /* Of each frame in a box; its octets follow, filled up to 8. */
 struct label {

@@ -23,6 +23,8 @@ ssize_t clock_write(const void *message, size_t length);
 ssize_t clock_read(void *message, size_t length);
 bool clock_is_readable(void);
 void clock_wait(void);       /* until the guest is to run */
+void clock_owe(int64_t frame_bytes); /* a frame has taken the guest's CPU */
+void clock_pay(bool is_told); /* let time pass for what is owed; is_told: the guest's clock is as it was told last */
 void hand_over(int reason);  /* give the calendar its turn, and wait for one's own */
 
 /* interface.c: what the kernel's network interface is told and tells. */
@@ -31,9 +33,16 @@ ssize_t interface_sendmsg(const struct msghdr *message);
 ssize_t interface_read(void *buffer, size_t length);
 bool interface_is_readable(void);
 void note_pair(int first, int second);
-bool take_frames(void);      /* those in the inbox; whether the guest is to be interrupted for them */
 void raise_call(unsigned queue); /* interrupt the kernel */
 bool call_is_new(void);      /* whether it has not been told so yet; true once */
 ssize_t calls_read(void *buffer, size_t length);
+
+/* queues.c: the interface's virtqueues. */
+enum { RX, TX, QUEUES };
+enum queue_setting { QUEUE_ENTRIES, QUEUE_ADDRESSES, QUEUE_NEXT, QUEUE_ENABLED };
+bool queues_map(const uint8_t *payload, const int *fds, size_t fd_count); /* the guest's memory */
+bool queues_set(enum queue_setting setting, const uint8_t *payload);
+bool queues_take(void); /* the frames in the inbox; whether the guest is to be interrupted for them */
+void queues_send(void); /* put what the guest sends now into the outbox */
 
 #pragma GCC visibility pop
