@@ -91,6 +91,22 @@ def pings(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
         return {"took_s": took_s, **{name: after[name] - before[name] for name in after}}
 
 
+def datagrams(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """How long `seconds` take of a UDP stream of `rate_bps`, in the longest datagrams, over lines of 1 Gbit/s."""
+    line = LineSpec(rate_bps=10**9, delay_ns=1_000_000, queue_bytes=6_000_000)
+    with running(2, line, programs=("iperf3",), memory_bytes=64 << 20) as (calendar, guests):
+        guests[1].spawn(["iperf3", "-s", "-1"])
+        calendar.play(calendar.now_ns + S)
+        command = ["iperf3", "-c", address_of(1), "-u", "-b", str(argument["rate_bps"]), "-l", "65507", "-t", "60"]
+        guests[0].spawn(command)
+        calendar.play(calendar.now_ns + S // 2)
+        before, began_s = calendar.counters(), time.monotonic()
+        calendar.play(calendar.now_ns + round(argument["seconds"] * S))
+        took_s = time.monotonic() - began_s
+        after = calendar.counters()
+        return {"took_s": took_s, **{name: after[name] - before[name] for name in after}}
+
+
 def iperf(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """One TCP stream for `seconds` over lines of 1 ms and `rate_bps`: bit/s, and what the calendar has counted."""
     rate_bps, seconds = argument["rate_bps"], argument["seconds"]
