@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
@@ -96,6 +97,6 @@ def test_it_is_called_at_the_moments_that_it_asks_for() -> None:
         time.sleep(0.05)
     moments = [now_ns for now_ns, _ in host.calls]
     assert len(moments) == 4
-    assert [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)] == [
+    assert [later - earlier for earlier, later in pairwise(moments)] == [
         pytest.approx(step * MS, abs=1) for step in (20, 10, 10)
     ]
