@@ -142,7 +142,13 @@ def boot_virtual(calendar: Calendar, guests: Mapping[str, VirtualUmlGuest], stac
     for name, guest in guests.items():
         stack.callback(guest.kill)
         guest.start(Deadline.after(READY_S, f"guest {name} to start"))
-    calendar.await_start(Deadline.after(READY_S, "all guests to start"), len(guests))
+
+    def check() -> None:
+        for guest in guests.values():
+            if guest.virtualiser.poll() is not None:
+                guest.wait_ready(Deadline.after(READY_S, "why a guest has ended"))  # raises, and says why
+
+    calendar.await_start(Deadline.after(READY_S, "all guests to start"), len(guests), check)
     for number, (name, guest) in enumerate(guests.items()):
         emit({"phase": "guests", "done": number, "total": len(guests)})
         guest.wait_ready(Deadline.after(READY_S, f"an answer from guest {name}"))

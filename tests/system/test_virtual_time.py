@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from hostemu.base.deadline import Deadline
+from hostemu.guests.kernels import find_kernel
 from hostemu.lab import call_in_lab
 from hostemu.records import read_record
 from tests.command_line import ENVIRONMENT, hostemu
@@ -102,6 +104,17 @@ def test_runs_repeat_byte_by_byte_however_busy_the_machine_is(tmp_path: Path) ->
         assert np.array_equal(getattr(one, name).tobytes(), getattr(two, name).tobytes()), name
     other = played(folders[2], "--seed", "2")
     assert (other / "frames.bin").read_bytes() != frames
+
+
+def test_a_guest_that_dies_while_it_boots_is_told_at_once(tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel"
+    shutil.copyfile(find_kernel("uml", None).path, kernel)
+    kernel.chmod(0o755)
+    began_s = time.monotonic()
+    done = hostemu(*VIRTUAL, "--set", 'hosts.memory="1 MiB"', "--kernel", str(kernel), cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "guest-" in done.stderr
+    assert time.monotonic() - began_s < 40
 
 
 def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:

@@ -234,10 +234,14 @@ class Calendar:
         """The wall time that guests' clocks show."""
         return int(self._machines.hall[0].tod_ns) + self.now_ns
 
-    def await_start(self, deadline: Deadline, count: int) -> None:
-        """Until so many guests have asked for their clocks; meanwhile they boot as far as they get without time."""
+    def await_start(self, deadline: Deadline, count: int, check: Callable[[], None] = lambda: None) -> None:
+        """Until so many guests have asked for their clocks; meanwhile they boot as far as they get without time.
+
+        check: called now and then; raises when there is nothing to wait for.
+        """
         while len(self._clocks) < count:
             deadline.check()
+            check()
             if select.select([self._listener], [], [], min(0.1, deadline.left_s()))[0]:
                 self._start(self._listener.accept()[0])
         self.play(self.now_ns)
