@@ -79,6 +79,8 @@ class Calendar:
         trace: Callable[[np.ndarray], None] | None = None,
     ) -> None:
         self.names = [port.name for port in network.ports if port.host is None]
+        if any(port.host is not None for port in network.ports[: len(self.names)]):
+            raise ValueError("simulated hosts are behind guests in the network's order")
         self._folder = folder
         self._trace = trace
         self._network = network
