@@ -12,7 +12,7 @@ demo: $(VENV)/.ready
 	$(BIN)/hostemu demo
 
 GUEST_TOOLS := cc musl-gcc busybox linux.uml qemu-system-x86_64 vde_switch
-MEASURING_TOOLS := ip iperf iperf3 tbench
+MEASURING_TOOLS := ip iperf iperf3 tbench curl
 
 # Tests that start no lab and measure no time: on all cores.  The others have the machine to themselves.
 PURE := tests/test_style.py $(addprefix tests/,base cli determinism fitting lines protocol records report retrieval scenario sim)

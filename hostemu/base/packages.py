@@ -16,6 +16,7 @@ DEBIAN: Mapping[str, str] = {
     "busybox": "busybox-static",
     "bzip2": "bzip2",
     "cc": "gcc",
+    "curl": "curl",
     "flex": "flex",
     "gcc": "gcc",
     "ip": "iproute2",

@@ -41,6 +41,7 @@ TOOLS = (
     _command("iperf", "campaign: throughput"),
     _command("tbench", "campaign: throughput"),
     _command("iperf3", "benchmarks, some tests"),
+    _command("curl", "the workload www"),
     _command("ip", "some tests"),
 )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hostemu import __version__
 from hostemu.base.errors import HostError
+from hostemu.base.packages import missing
 from hostemu.guests import backend as find_backend
 from hostemu.guests.uml_virtual import require_clock
 from hostemu.lab import call_in_lab
