@@ -28,9 +28,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 
 def _require_programs(workload: Workload) -> None:
     """HostError when this machine lacks a command that the workload's programs need."""
-    lacking = sorted(
-        {need for group in workload.groups.values() for need in group.needs if shutil.which(need) is None}
-    )
+    lacking = missing(sorted({need for group in workload.groups.values() for need in group.needs}))
     if lacking:
         raise HostError(
             f"workload {workload.name} needs programs that are not here",
