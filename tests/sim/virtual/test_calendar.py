@@ -116,7 +116,21 @@ delays = st.lists(st.integers(0, 20 * MS), min_size=2, max_size=4).filter(lambda
 def test_time_only_goes_forward_and_frames_come_when_their_lines_let_them(
     delays_ns: list[int], seed: int, steps: list[int]
 ) -> None:
-    kernels, _, counters = talk(delays_ns, seed, 1000 * MS, steps)
+    check(delays_ns, seed, 1000 * MS, steps)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_time_only_goes_forward_for_a_long_time(seed: int) -> None:
+    random = Random(seed)
+    delays_ns = [0, *(random.randrange(MS // 2, 20 * MS) for _ in range(4))]
+    check(delays_ns, seed, 120_000 * MS, [random.randrange(30 * MS) for _ in range(1000)])
+
+
+def check(delays_ns: Sequence[int], seed: int, until_ns: int, steps: Sequence[int]) -> None:
+    """Have guests talk: no kernel would panic, and every frame arrives when its lines let it, within WITHIN_NS."""
+    kernels, _, counters = talk(delays_ns, seed, until_ns, steps)
     assert [kernel.panics for kernel in kernels] == [[] for _ in kernels]
     came = 0
     for kernel in kernels:
