@@ -14,8 +14,9 @@ demo: $(VENV)/.ready
 GUEST_TOOLS := cc musl-gcc busybox linux.uml qemu-system-x86_64 vde_switch
 MEASURING_TOOLS := ip iperf iperf3 tbench curl
 
-# Tests that start no lab and measure no time: on all cores.  The others have the machine to themselves.
-PURE := tests/test_style.py $(addprefix tests/,base cli determinism fitting lines protocol records report retrieval scenario sim)
+# Tests that measure no real time: on all cores.  The others have the machine to themselves.
+PURE := tests/test_style.py $(addprefix tests/,base cli determinism fitting lines protocol records report retrieval scenario sim) \
+	$(addprefix tests/system/,test_virtual_time.py test_workload.py)
 QUICK := -m "not heavy and not bench"
 
 test: $(VENV)/.test-ready guests
