@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from hostemu.base.errors import GuestError, HostError
+from hostemu.base.errors import HostError
 from hostemu.guests.api import GuestSpec, NicSpec
 from hostemu.guests.booting import kernel_for
 from hostemu.guests.channel import SEED_BYTES, Channel, FrameKind, answer_soon
@@ -27,7 +27,7 @@ DELAY = "time_travel_ndelay"
 """The kernel's function by which it works for so long (arch/um/kernel/time.c, Linux 6.1)."""
 
 INTERFACE = "calendar"
-"""By this name the library that is loaded into the kernel's process knows what is the network interface."""
+"""By this name the library that is loaded into the kernel's process knows its network interfaces."""
 
 
 def require_clock(given: Path | None, *, is_charged: bool = False) -> None:
@@ -98,8 +98,6 @@ class VirtualUmlGuest(UmlGuest):
         return (clock, "virtio_net.napi_tx=0", "norandmaps")
 
     def nic_argument(self, number: int, nic: NicSpec) -> str:
-        if number:
-            raise GuestError(f"guest {self.spec.name} has more than one NIC", expected="one in virtual time")
         return f"virtio_uml.device={INTERFACE}:{VIRTIO_NET}"
 
     def _open_far_end(self, namespace: NetNamespace, nic: NicSpec) -> None:

@@ -20,11 +20,11 @@ from hostemu.base.deadline import Deadline
 from hostemu.base.errors import GuestError, InputError
 from hostemu.gine import EngineHealth, NamedLineCounters, NodeCounters, audit, counters
 from hostemu.gine.assemble import assemble
-from hostemu.gine.network import Network, parse_mac
+from hostemu.gine.network import Network, Port, parse_mac
 from hostemu.gine.shared import Shared
 from hostemu.gine.world import DROP_NO_SLOT
 from hostemu.sim.virtual.board import Channels, GuestBoard
-from hostemu.sim.virtual.tables import MOST_FDS, Meeting, empty_machines
+from hostemu.sim.virtual.tables import MOST_FDS, MOST_INTERFACES, Meeting, empty_machines
 from hostemu.sim.virtual.windows import DONE, SILENT, TRACE_FULL, advance
 
 SLOTS = 16384
@@ -41,8 +41,10 @@ def lookahead_ns(network: Network) -> int:
     """The least time that a frame takes between two ports.  InputError when it is none."""
     delays: dict[str, tuple[int, int]] = {}
     for link in network.links:
-        delays[link.first.name] = link.forward.delay_ns, link.backward.delay_ns
-        delays[link.second.name] = link.backward.delay_ns, link.forward.delay_ns
+        ends, ways_ns = (link.first, link.second), (link.forward.delay_ns, link.backward.delay_ns)
+        is_direct = all(isinstance(end, Port) for end in ends)
+        delays[link.first.name] = ways_ns[0], 0 if is_direct else ways_ns[1]
+        delays[link.second.name] = ways_ns[1], 0 if is_direct else ways_ns[0]
     ways = [delays.get(port.name, (0, 0)) for port in network.ports]
     if len(ways) < 2:
         return 1_000_000
@@ -61,9 +63,10 @@ def lookahead_ns(network: Network) -> int:
 class Calendar:
     """Guests of one network, and their time.  A context manager.
 
-    network: its ports are guests that are expected, in this order; their descriptors are not used.
+    network: its ports are NICs of guests that are expected, in this order; their descriptors are not used.
         Ports of simulated hosts are behind those.
-    macs: of the guests' interfaces.  folder: for sockets; its path must be short.
+    macs: of the NICs.  guests: name and number of NICs of each guest; None: each port is a guest with one.
+    folder: for sockets; its path must be short.
     tod_ns: the wall time at the calendar's 0, which guests' clocks show.
     trace: takes a row of tables.TRACE for every frame that a guest sends or is handed.
     """
@@ -74,22 +77,29 @@ class Calendar:
         macs: Sequence[str],
         folder: Path,
         *,
+        guests: Sequence[tuple[str, int]] | None = None,
         tod_ns: int = 1_700_000_000 * 10**9,
         slots: int = SLOTS,
         trace: Callable[[np.ndarray], None] | None = None,
     ) -> None:
-        self.names = [port.name for port in network.ports if port.host is None]
-        if any(port.host is not None for port in network.ports[: len(self.names)]):
+        real = [port.name for port in network.ports if port.host is None]
+        if any(port.host is not None for port in network.ports[: len(real)]):
             raise ValueError("simulated hosts are behind guests in the network's order")
+        each = [(name, 1) for name in real] if guests is None else list(guests)
+        if sum(count for _, count in each) != len(real) or max(count for _, count in each) > MOST_INTERFACES:
+            raise ValueError(f"guests have as many NICs as there are ports for them, at most {MOST_INTERFACES} each")
+        self.names = [name for name, _ in each]
         self._folder = folder
         self._trace = trace
         self._network = network
         self._slots = slots
         self._world = assemble(network, slots)
         self._meeting = Meeting(len(self.names))
-        self._machines = empty_machines(self._meeting, slots)
-        for desk, mac in zip(self._machines.desks, macs, strict=True):
-            desk.mac = int.from_bytes(parse_mac(mac).to_bytes(6, "big"), "little")
+        self._machines = empty_machines(self._meeting, [count for _, count in each], len(network.ports), slots)
+        left = iter(macs)
+        for desk, (_, count) in zip(self._machines.desks, each, strict=True):
+            for nic in range(count):
+                desk[f"mac{nic}"] = int.from_bytes(parse_mac(next(left)).to_bytes(6, "big"), "little")
         calendar = self._machines.calendar[0]
         calendar.lookahead_ns = lookahead_ns(network)
         self._machines.hall[0].tod_ns = tod_ns

@@ -115,13 +115,15 @@ def _empty_outbox(world: World, machines: Machines, guest_id: int) -> None:
     at = 0
     while at < desk.out_bytes:
         sent_ns = _get(machines, int(octets.ctypes.data) + at)
-        size = _get(machines, int(octets.ctypes.data) + at + 8)
+        word = _get(machines, int(octets.ctypes.data) + at + 8)
+        size, nic = word & 0xFFFF_FFFF, word >> 32
         slot = take_slot(world)
         if slot != NONE:
             target = world.frames.octets.ctypes.data + np.uintp(slot * SLOT_BYTES)
             libc.memcpy(target, octets.ctypes.data + np.uintp(at + LABEL_BYTES), np.uint64(size))
             world.frames.length[slot] = size
             machines.at_ns[slot] = sent_ns
+            machines.port[slot] = guest.first_port + nic
             machines.following[slot] = NONE
             if guest.sent_first == NONE:
                 guest.sent_first = slot
@@ -182,7 +184,6 @@ def step(world: World, machines: Machines, guest_id: int) -> None:
         if desk.in_bytes > 0:
             desk.calls |= HAS_COME
         if desk.is_owed:
-            desk.is_owed = 0
             desk.calls |= IS_SENT
         if guest.poked:
             guest.poked = 0
@@ -215,7 +216,8 @@ def _fill_inbox(world: World, machines: Machines, guest_id: int) -> None:
             guest.no_buffer += 1  # nor has the guest as many
         else:
             _put(machines, int(octets.ctypes.data) + at, machines.at_ns[slot])
-            _put(machines, int(octets.ctypes.data) + at + 8, size)
+            nic = int(machines.port[slot] - guest.first_port)
+            _put(machines, int(octets.ctypes.data) + at + 8, size | nic << 32)
             source = world.frames.octets.ctypes.data + np.uintp(slot * SLOT_BYTES)
             libc.memcpy(octets.ctypes.data + np.uintp(at + LABEL_BYTES), source, np.uint64(size))
             at += LABEL_BYTES + _filled_up(size)

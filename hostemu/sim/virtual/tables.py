@@ -1,13 +1,15 @@
 """The calendar's memory: what compiled code knows of guests, and where it meets them.
 
-Guest k is port k of the world (`hostemu.gine.world`) that its frames travel in.  Its process sees the hall, its desk
-and its boxes (hostemu/guests/preload/virtual_time/desk.h has the same layout); the rest is the calendar's own.
+A guest's NICs are ports of the world (`hostemu.gine.world`) that their frames travel in, one behind the other, guest
+by guest.  Its process sees the hall, its desk and its boxes (hostemu/guests/preload/virtual_time/desk.h has the same
+layout); the rest is the calendar's own.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +28,9 @@ CALENDARS, GUESTS = range(2)
 SLEEPS, IS_FULL = range(2)
 HAS_COME, IS_SENT, LOOK = 1, 2, 4
 
+MOST_INTERFACES = 8
+"""Of one guest."""
+
 MOST_FDS = 1 << 16
 BOX_BYTES = 1 << 20
 _PAGE_BYTES = 4096
@@ -39,7 +44,9 @@ HALL = np.dtype(
     [("arrivals", np.uint32), ("is_asleep", np.uint32), *_record("tod_ns desks_at boxes_at box_bytes").descr]
 )
 _DESK = [
-    *("now_ns", "free_ns", "calls", "in_bytes", "mac", "frame_ns", "kib_ns"),
+    *("now_ns", "free_ns", "calls", "in_bytes"),
+    *(f"mac{nic}" for nic in range(MOST_INTERFACES)),
+    *("frame_ns", "kib_ns"),
     *("reason", "wanted_ns", "is_owed", "out_bytes", "taken", "no_buffer", "too_long", "messages", "charged_ns"),
 ]
 DESK = np.dtype(
@@ -51,11 +58,13 @@ DESK = np.dtype(
     }
 )
 LABEL_BYTES = 16
-"""Before each frame in a box: when it is sent, and its bytes with GINE's header."""
+"""Before each frame in a box: when it is sent; then its bytes with GINE's header, and in the upper half its NIC."""
 
 # horizon_ns: how far it was allowed to run by itself; its clock is no further.  has_turn: it is running, or boots.
 # first, last: its frames that have come in, `following` leads on; sent_first, sent_last: those it has sent.
-GUEST = _record("has_turn parked over now_ns req_ns horizon_ns poked first last sent_first sent_last no_buffer late")
+GUEST = _record(
+    "first_port has_turn parked over now_ns req_ns horizon_ns poked first last sent_first sent_last no_buffer late"
+)
 CALENDAR = _record(
     "now_ns window_end_ns lookahead_ns is_open active epoll spins silent_ms traced is_traced "
     "windows turns frames_sent"
@@ -66,7 +75,10 @@ TRACE = np.dtype(
 
 
 class Machines(NamedTuple):
-    """All guests.  Columns by frame slot: `following` the slot behind it, `at_ns` when it came or was sent."""
+    """All guests.
+
+    Columns by frame slot: `following` the slot behind it, `at_ns` when it came or was sent, `port` where.
+    """
 
     calendar: Records  # one CALENDAR
     guests: Records
@@ -74,8 +86,10 @@ class Machines(NamedTuple):
     desks: Records
     boxes: npt.NDArray[np.uint8]  # [2 * guest] what comes to it, [2 * guest + 1] what it sends
     by_fd: Integers  # whose clock it is; NONE: nobody's
+    guest_of: Integers  # [port]; NONE: a simulated host's
     following: Integers
     at_ns: Integers
+    port: Integers
     stash: Integers  # slots that wait until the guests have run
     stash_ns: Integers
     number: npt.NDArray[np.uint64]  # one field of a box
@@ -108,9 +122,9 @@ class Meeting:
         os.close(self.fd)
 
 
-def empty_machines(meeting: Meeting, frames: int) -> Machines:
-    """Guests that have not started.  frames: slots of the world's pool."""
-    following, at_ns, stash, stash_ns = np.full((4, frames), NONE, np.int64)
+def empty_machines(meeting: Meeting, nics: Sequence[int], ports: int, frames: int) -> Machines:
+    """Guests that have not started, with so many NICs each.  ports, frames: of the world, and slots of its pool."""
+    following, at_ns, port, stash, stash_ns = np.full((5, frames), NONE, np.int64)
     found = Machines(
         calendar=table(CALENDAR, 1),
         guests=table(GUEST, len(meeting.desks)),
@@ -118,8 +132,10 @@ def empty_machines(meeting: Meeting, frames: int) -> Machines:
         desks=meeting.desks,
         boxes=meeting.boxes,
         by_fd=np.full(MOST_FDS, NONE, np.int64),
+        guest_of=np.full(max(1, ports), NONE, np.int64),
         following=following,
         at_ns=at_ns,
+        port=port,
         stash=stash,
         stash_ns=stash_ns,
         number=np.zeros(1, np.uint64),
@@ -128,6 +144,11 @@ def empty_machines(meeting: Meeting, frames: int) -> Machines:
         events=np.zeros((256, libc.EPOLL_EVENT_WORDS), np.int32),
         trace=table(TRACE, 4 * frames),
     )
+    first = 0
+    for guest, (row, count) in enumerate(zip(found.guests, nics, strict=False)):
+        row.first_port = first
+        found.guest_of[first : first + count] = guest
+        first += count
     for row in found.guests:
         row.first = row.last = row.sent_first = row.sent_last = NONE
         row.req_ns = FOREVER_NS
@@ -138,7 +159,7 @@ def empty_machines(meeting: Meeting, frames: int) -> Machines:
 def _sample() -> Machines:
     meeting = Meeting(1)
     meeting.close()
-    return empty_machines(meeting, 1)
+    return empty_machines(meeting, [1], 1, 1)
 
 
 machines_at = pointer_maker(shared_type(_sample()))

@@ -76,13 +76,14 @@ def _to_guest(world: World, machines: Machines, port: int, slot: int, at_ns: int
     if world.ports[port].call != 0:
         take_in(world, port, slot, at_ns)
         return
-    guest = machines.guests[port]
+    guest = machines.guests[machines.guest_of[port]]
     row = world.ports[port]
     row.packets_written += world.frames.packets[slot]
     row.bytes_written += world.frames.length[slot] - VNET_BYTES
     world.state[0].frames_written += 1
     note(world, machines, port, CAME, slot, at_ns)
     machines.at_ns[slot] = at_ns
+    machines.port[slot] = port
     machines.following[slot] = NONE
     if guest.over:
         release(world, slot)
@@ -182,12 +183,12 @@ def _move_early(world: World, machines: Machines, window_end_ns: int) -> None:
 @compilable
 def _send_all(world: World, machines: Machines) -> None:
     """Put what guests have sent on their lines."""
-    for port in range(len(machines.guests)):
-        guest = machines.guests[port]
+    for k in range(len(machines.guests)):
+        guest = machines.guests[k]
         slot = guest.sent_first
         while slot != NONE:
             following = machines.following[slot]
-            _send_off(world, machines, port, slot)
+            _send_off(world, machines, slot)
             slot = following
         guest.sent_first = NONE
         guest.sent_last = NONE
@@ -205,7 +206,8 @@ def _move_rest(world: World, machines: Machines) -> None:
 
 
 @compilable
-def _send_off(world: World, machines: Machines, port: int, slot: int) -> None:
+def _send_off(world: World, machines: Machines, slot: int) -> None:
+    port = int(machines.port[slot])
     row = world.ports[port]
     at_ns = machines.at_ns[slot]
     note(world, machines, port, SENT, slot, at_ns)

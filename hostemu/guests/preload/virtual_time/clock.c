@@ -167,11 +167,15 @@ void clock_wait(void)
         hand_over(SLEEPS);
         int64_t calls = desk->calls;
         desk->calls = 0;
-        bool has_come = calls & HAS_COME && queues_take();
-        if (has_come || calls & LOOK)
-            raise_call(0);
-        if (calls & IS_SENT)
-            raise_call(1);
+        int64_t owed = calls & IS_SENT ? desk->is_owed : 0;
+        desk->is_owed &= ~owed;
+        unsigned come = (calls & HAS_COME ? queues_take() : 0) | (calls & LOOK ? 1 : 0);
+        for (unsigned nic = 0; nic < MOST_INTERFACES; nic++) {
+            if (come & 1u << nic)
+                raise_call(nic, RX);
+            if (owed & 1u << nic)
+                raise_call(nic, TX);
+        }
         int64_t run_ns = desk->wanted_ns;
         if (run_ns > desk->now_ns && run_ns >= desk->free_ns)
             continue;

@@ -12,6 +12,7 @@ enum { SLEEPS, IS_FULL };              /* why a guest hands its desk over */
 enum { HAS_COME = 1, IS_SENT = 2, LOOK = 4 }; /* what a guest is interrupted for */
 
 #define FOREVER_NS INT64_MAX
+#define MOST_INTERFACES 8
 
 struct hall {
     uint32_t arrivals; /* futex: how often desks have been handed to the calendar */
@@ -29,17 +30,17 @@ struct desk {
     int64_t free_ns; /* up to when it may run by itself */
     int64_t calls;
     int64_t in_bytes; /* of frames that have come */
-    uint8_t mac[8];
+    uint8_t macs[MOST_INTERFACES][8];
     int64_t frame_ns, kib_ns; /* CPU time that a frame takes the guest, and each 1024 octets of it */
     /* from the guest */
     int64_t reason;
     int64_t wanted_ns; /* when it wants to run */
-    int64_t is_owed; /* it is to be told that frames are sent */
+    int64_t is_owed; /* it is to be told that frames are sent: a bit for each interface */
     int64_t out_bytes; /* of frames that it sends */
     int64_t taken, no_buffer, too_long; /* frames that have come; that it could not take, or not send */
     int64_t messages; /* between kernel and library, for which nobody waited */
     int64_t charged_ns; /* CPU time that has been paid with the guest's own */
-    int64_t spare[15];
+    int64_t spare[8];
 };
 
 _Static_assert(sizeof(struct desk) == 256, "DESK in tables.py");
@@ -47,7 +48,8 @@ _Static_assert(sizeof(struct desk) == 256, "DESK in tables.py");
 /* Of each frame in a box; its octets follow, filled up to 8. */
 struct label {
     int64_t at_ns; /* when it is sent */
-    int64_t bytes; /* with GINE's header */
+    int32_t bytes; /* with GINE's header */
+    int32_t nic;   /* which of the guest's interfaces */
 };
 
 static inline int64_t filled_up(int64_t bytes)

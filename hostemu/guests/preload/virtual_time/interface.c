@@ -1,5 +1,5 @@
 /*
- * The network interface of a guest: the device's side of vhost-user (QEMU: docs/interop/vhost-user.rst) with in-band
+ * The network interfaces of a guest: the device's side of vhost-user (QEMU: docs/interop/vhost-user.rst) with in-band
  * notifications, as arch/um/drivers/virtio_uml.c (Linux 6.1) asks for it.
  */
 #include <errno.h>
@@ -37,13 +37,42 @@ struct head {
     uint32_t request, flags, size;
 };
 
-int interface_fd = -1, calls_fd = -1;
+struct interface {
+    int fd, calls_fd;
+    uint8_t reply[MOST_BYTES];
+    size_t reply_bytes, reply_read;
+    uint8_t call[sizeof(struct head) + 8];
+    size_t call_bytes, call_read;
+    bool is_call_new;
+};
+
+static struct interface interfaces[MOST_INTERFACES];
+static unsigned count;
 static int pair[2] = {-1, -1};
-static uint8_t reply[MOST_BYTES];
-static size_t reply_bytes, reply_read;
-static uint8_t call[sizeof(struct head) + 8];
-static size_t call_read = sizeof call;
-static bool is_call_new;
+
+bool interface_open(int fd)
+{
+    if (count == MOST_INTERFACES)
+        return false;
+    interfaces[count++] = (struct interface){.fd = fd, .calls_fd = -1};
+    return true;
+}
+
+struct interface *interface_of(int fd)
+{
+    for (unsigned nic = 0; fd >= 0 && nic < count; nic++)
+        if (interfaces[nic].fd == fd)
+            return &interfaces[nic];
+    return NULL;
+}
+
+struct interface *caller_of(int fd)
+{
+    for (unsigned nic = 0; fd >= 0 && nic < count; nic++)
+        if (interfaces[nic].calls_fd == fd)
+            return &interfaces[nic];
+    return NULL;
+}
 
 void note_pair(int first, int second)
 {
@@ -51,22 +80,29 @@ void note_pair(int first, int second)
     pair[1] = second;
 }
 
-void raise_call(unsigned queue)
+void raise_call(unsigned nic, unsigned queue)
 {
+    struct interface *interface = &interfaces[nic];
     struct head head = {VRING_CALL, VERSION, 8};
     uint32_t state[2] = {queue, 0};
-    memcpy(call, &head, sizeof head);
-    memcpy(call + sizeof head, state, sizeof state);
-    call_read = 0;
-    is_call_new = true;
+    if (nic >= count)
+        return;
+    memcpy(interface->call, &head, sizeof head);
+    memcpy(interface->call + sizeof head, state, sizeof state);
+    interface->call_bytes = sizeof interface->call;
+    interface->call_read = 0;
+    interface->is_call_new = true;
     kernel(SYS_kill, getpid(), SIGIO, 0, 0);
 }
 
-bool call_is_new(void)
+int new_call(void)
 {
-    bool is_new = is_call_new;
-    is_call_new = false;
-    return is_new;
+    for (unsigned nic = 0; nic < count; nic++)
+        if (interfaces[nic].is_call_new) {
+            interfaces[nic].is_call_new = false;
+            return interfaces[nic].calls_fd;
+        }
+    return -1;
 }
 
 static ssize_t take(void *buffer, size_t length, const uint8_t *from, size_t *at, size_t end)
@@ -81,46 +117,47 @@ static ssize_t take(void *buffer, size_t length, const uint8_t *from, size_t *at
     return (ssize_t)taken;
 }
 
-ssize_t calls_read(void *buffer, size_t length)
+ssize_t calls_read(struct interface *interface, void *buffer, size_t length)
 {
-    return take(buffer, length, call, &call_read, sizeof call);
+    return take(buffer, length, interface->call, &interface->call_read, interface->call_bytes);
 }
 
-ssize_t interface_read(void *buffer, size_t length)
+ssize_t interface_read(struct interface *interface, void *buffer, size_t length)
 {
-    return take(buffer, length, reply, &reply_read, reply_bytes);
+    return take(buffer, length, interface->reply, &interface->reply_read, interface->reply_bytes);
 }
 
-bool interface_is_readable(void)
+bool interface_is_readable(const struct interface *interface)
 {
-    return reply_read != reply_bytes;
+    return interface->reply_read != interface->reply_bytes;
 }
 
-static void answer(uint32_t request, const void *payload, uint32_t size)
+static void answer(struct interface *interface, uint32_t request, const void *payload, uint32_t size)
 {
     struct head head = {request, VERSION | IS_REPLY, size};
-    memcpy(reply, &head, sizeof head);
-    memcpy(reply + sizeof head, payload, size);
-    reply_read = 0;
-    reply_bytes = sizeof head + size;
+    memcpy(interface->reply, &head, sizeof head);
+    memcpy(interface->reply + sizeof head, payload, size);
+    interface->reply_read = 0;
+    interface->reply_bytes = sizeof head + size;
 }
 
 /* VIRTIO 1.2, 5.1.4: the MAC address; what else there is belongs to features that are not offered. */
-static void tell_config(const uint8_t *payload, uint32_t size)
+static void tell_config(struct interface *interface, const uint8_t *payload, uint32_t size)
 {
     enum { CONFIG_HEAD = 12, MAC_BYTES = 6 };
     uint8_t said[MOST_BYTES - sizeof(struct head)] = {0};
     memcpy(said, payload, CONFIG_HEAD);
-    memcpy(said + CONFIG_HEAD, desk->mac, MAC_BYTES);
-    answer(GET_CONFIG, said, size);
+    memcpy(said + CONFIG_HEAD, desk->macs[interface - interfaces], MAC_BYTES);
+    answer(interface, GET_CONFIG, said, size);
 }
 
-static void obey(uint32_t request, uint32_t flags, const uint8_t *payload, uint32_t size, const int *fds,
+static void obey(struct interface *interface, const struct head *head, const uint8_t *payload, const int *fds,
                  size_t fd_count)
 {
+    unsigned nic = (unsigned)(interface - interfaces);
     uint64_t said = 0; /* success */
-    bool is_asked = flags & NEEDS_REPLY, is_done = true;
-    switch (request) {
+    bool is_asked = head->flags & NEEDS_REPLY, is_done = true;
+    switch (head->request) {
     case GET_FEATURES:
         said = FEATURES;
         is_asked = true;
@@ -134,38 +171,38 @@ static void obey(uint32_t request, uint32_t flags, const uint8_t *payload, uint3
         is_asked = true;
         break;
     case GET_CONFIG:
-        tell_config(payload, size);
+        tell_config(interface, payload, head->size);
         return;
     case SET_MEM_TABLE:
         is_done = queues_map(payload, fds, fd_count);
         break;
     case SET_SLAVE_REQ_FD:
-        calls_fd = pair[0];
+        interface->calls_fd = pair[0];
         break;
     case SET_VRING_NUM:
-        is_done = queues_set(QUEUE_ENTRIES, payload);
+        is_done = queues_set(nic, QUEUE_ENTRIES, payload);
         break;
     case SET_VRING_ADDR:
-        is_done = queues_set(QUEUE_ADDRESSES, payload);
+        is_done = queues_set(nic, QUEUE_ADDRESSES, payload);
         break;
     case SET_VRING_BASE:
-        is_done = queues_set(QUEUE_NEXT, payload);
+        is_done = queues_set(nic, QUEUE_NEXT, payload);
         break;
     case SET_VRING_ENABLE:
-        is_done = queues_set(QUEUE_ENABLED, payload);
+        is_done = queues_set(nic, QUEUE_ENABLED, payload);
         break;
     case VRING_KICK:
         if (payload[0] == TX)
-            queues_send();
+            queues_send(nic);
         break;
     }
     if (!is_done)
         said = 1;
     if (is_asked)
-        answer(request, &said, sizeof said);
+        answer(interface, head->request, &said, sizeof said);
 }
 
-ssize_t interface_sendmsg(const struct msghdr *message)
+ssize_t interface_sendmsg(struct interface *interface, const struct msghdr *message)
 {
     const struct iovec *part = message->msg_iov;
     struct head head;
@@ -189,6 +226,6 @@ ssize_t interface_sendmsg(const struct msghdr *message)
             fd_count = MOST_FDS;
         memcpy(fds, CMSG_DATA(control), fd_count * sizeof(int));
     }
-    obey(head.request, head.flags, payload, head.size, fds, fd_count);
+    obey(interface, &head, payload, fds, fd_count);
     return (ssize_t)part->iov_len;
 }

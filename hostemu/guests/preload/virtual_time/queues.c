@@ -29,7 +29,7 @@ static struct {
     struct descriptor *descriptors;
     uint16_t *available; /* flags, index, entries */
     uint16_t *used;      /* flags, index, then pairs of 32 bits */
-} queues[QUEUES];
+} queues[MOST_INTERFACES][QUEUES];
 
 /* A guest's physical address in this process; NULL when it is none of its memory. */
 static void *here(uint64_t address)
@@ -40,36 +40,36 @@ static void *here(uint64_t address)
     return NULL;
 }
 
-static bool next_chain(unsigned index, uint16_t *head)
+static bool next_chain(unsigned nic, unsigned index, uint16_t *head)
 {
-    if (!queues[index].entries || queues[index].available[1] == queues[index].next)
+    if (!queues[nic][index].entries || queues[nic][index].available[1] == queues[nic][index].next)
         return false;
-    *head = queues[index].available[2 + queues[index].next++ % queues[index].entries];
+    *head = queues[nic][index].available[2 + queues[nic][index].next++ % queues[nic][index].entries];
     return true;
 }
 
-static void give_back(unsigned index, uint16_t head, uint32_t written)
+static void give_back(unsigned nic, unsigned index, uint16_t head, uint32_t written)
 {
-    uint16_t *used = queues[index].used;
+    uint16_t *used = queues[nic][index].used;
     uint32_t entry[2] = {head, written};
-    memcpy(used + 2 + 4 * (used[1] % queues[index].entries), entry, sizeof entry);
+    memcpy(used + 2 + 4 * (used[1] % queues[nic][index].entries), entry, sizeof entry);
     __atomic_store_n(&used[1], (uint16_t)(used[1] + 1), __ATOMIC_RELEASE);
 }
 
-static bool wants_interrupt(unsigned index)
+static bool wants_interrupt(unsigned nic, unsigned index)
 {
-    return !(queues[index].available[0] & NO_INTERRUPT);
+    return !(queues[nic][index].available[0] & NO_INTERRUPT);
 }
 
-static struct descriptor *descriptor(unsigned index, uint16_t number)
+static struct descriptor *descriptor(unsigned nic, unsigned index, uint16_t number)
 {
-    return &queues[index].descriptors[number % queues[index].entries];
+    return &queues[nic][index].descriptors[number % queues[nic][index].entries];
 }
 
-static int64_t chain_bytes(uint16_t head)
+static int64_t chain_bytes(unsigned nic, uint16_t head)
 {
     int64_t bytes = -HEADER_BYTES;
-    for (struct descriptor *part = descriptor(TX, head);; part = descriptor(TX, part->next)) {
+    for (struct descriptor *part = descriptor(nic, TX, head);; part = descriptor(nic, TX, part->next)) {
         bytes += part->length;
         if (!(part->flags & HAS_NEXT))
             return bytes;
@@ -77,9 +77,9 @@ static int64_t chain_bytes(uint16_t head)
 }
 
 /* Copy a chain's frame to `target`; its bytes with GINE's header, or -1 when it is too long or nowhere. */
-static int64_t gather(uint16_t head, uint8_t *target)
+static int64_t gather(unsigned nic, uint16_t head, uint8_t *target)
 {
-    struct descriptor *part = descriptor(TX, head);
+    struct descriptor *part = descriptor(nic, TX, head);
     int64_t at = 0;
     for (;;) {
         int64_t size = part->length;
@@ -100,15 +100,15 @@ static int64_t gather(uint16_t head, uint8_t *target)
         at += size;
         if (!(part->flags & HAS_NEXT))
             return at - (HEADER_BYTES - VNET_BYTES);
-        part = descriptor(TX, part->next);
+        part = descriptor(nic, TX, part->next);
     }
 }
 
 /* Copy a frame into the guest's next buffer; false when there is none that holds it. */
-static bool scatter(const uint8_t *frame, int64_t bytes)
+static bool scatter(unsigned nic, const uint8_t *frame, int64_t bytes)
 {
     uint16_t head;
-    if (!next_chain(RX, &head)) {
+    if (!next_chain(nic, RX, &head)) {
         desk->no_buffer++;
         return false;
     }
@@ -116,7 +116,7 @@ static bool scatter(const uint8_t *frame, int64_t bytes)
     memcpy(header, frame, VNET_BYTES);
     header[VNET_BYTES] = 1; /* num_buffers */
     int64_t total = HEADER_BYTES + bytes - VNET_BYTES, at = 0;
-    for (struct descriptor *part = descriptor(RX, head);; part = descriptor(RX, part->next)) {
+    for (struct descriptor *part = descriptor(nic, RX, head);; part = descriptor(nic, RX, part->next)) {
         int64_t room = part->length;
         uint8_t *target = here(part->address);
         if (!target)
@@ -134,7 +134,7 @@ static bool scatter(const uint8_t *frame, int64_t bytes)
         if (at >= total || !(part->flags & HAS_NEXT))
             break;
     }
-    give_back(RX, head, at == total ? (uint32_t)at : 0);
+    give_back(nic, RX, head, at == total ? (uint32_t)at : 0);
     if (at == total)
         desk->taken++;
     else
@@ -142,41 +142,42 @@ static bool scatter(const uint8_t *frame, int64_t bytes)
     return at == total;
 }
 
-bool queues_take(void)
+unsigned queues_take(void)
 {
-    bool has_come = false;
+    unsigned calls = 0;
     for (int64_t at = 0; at < desk->in_bytes;) {
         struct label *label = (struct label *)(inbox + at);
-        has_come |= scatter(inbox + at + sizeof *label, label->bytes);
+        if (scatter(label->nic, inbox + at + sizeof *label, label->bytes) && wants_interrupt(label->nic, RX))
+            calls |= 1u << label->nic;
         clock_owe(label->bytes - VNET_BYTES);
         at += (int64_t)sizeof *label + filled_up(label->bytes);
     }
     desk->in_bytes = 0;
-    return has_come && wants_interrupt(RX);
+    return calls;
 }
 
 /* Put what the guest sends now into its outbox. */
-void queues_send(void)
+void queues_send(unsigned nic)
 {
     uint16_t head;
     bool has_sent = false;
-    while (next_chain(TX, &head)) {
-        clock_owe(chain_bytes(head));
+    while (next_chain(nic, TX, &head)) {
+        clock_owe(chain_bytes(nic, head));
         clock_pay(true);
         if (desk->out_bytes + (int64_t)sizeof(struct label) + HEADER_BYTES + FRAME_BYTES > box_bytes)
             hand_over(IS_FULL);
         struct label *label = (struct label *)(outbox + desk->out_bytes);
-        label->at_ns = sent_ns;
-        label->bytes = gather(head, outbox + desk->out_bytes + sizeof *label);
-        if (label->bytes >= VNET_BYTES)
-            desk->out_bytes += (int64_t)sizeof *label + filled_up(label->bytes);
+        int64_t bytes = gather(nic, head, outbox + desk->out_bytes + sizeof *label);
+        *label = (struct label){sent_ns, (int32_t)bytes, (int32_t)nic};
+        if (bytes >= VNET_BYTES)
+            desk->out_bytes += (int64_t)sizeof *label + filled_up(bytes);
         else
             desk->too_long++;
-        give_back(TX, head, 0);
+        give_back(nic, TX, head, 0);
         has_sent = true;
     }
-    if (has_sent && wants_interrupt(TX))
-        desk->is_owed = 1;
+    if (has_sent && wants_interrupt(nic, TX))
+        desk->is_owed |= 1 << nic;
 }
 
 bool queues_map(const uint8_t *payload, const int *fds, size_t fd_count)
@@ -185,6 +186,8 @@ bool queues_map(const uint8_t *payload, const int *fds, size_t fd_count)
     memcpy(&count, payload, sizeof count);
     if (count > MOST_REGIONS || count > fd_count)
         return false;
+    if (regions[0].memory)
+        return true; /* another interface has said the same */
     for (size_t k = 0; k < count; k++) {
         uint64_t row[4]; /* guest's address, size, user's address, offset */
         memcpy(row, payload + 8 + 32 * k, sizeof row);
@@ -198,24 +201,24 @@ bool queues_map(const uint8_t *payload, const int *fds, size_t fd_count)
     return true;
 }
 
-bool queues_set(enum queue_setting setting, const uint8_t *payload)
+bool queues_set(unsigned nic, enum queue_setting setting, const uint8_t *payload)
 {
     uint32_t state[2]; /* index, number */
     memcpy(state, payload, sizeof state);
     if (state[0] >= QUEUES)
         return false;
     if (setting == QUEUE_ENTRIES)
-        queues[state[0]].entries = state[1];
+        queues[nic][state[0]].entries = state[1];
     else if (setting == QUEUE_NEXT)
-        queues[state[0]].next = (uint16_t)state[1];
+        queues[nic][state[0]].next = (uint16_t)state[1];
     else if (setting == QUEUE_ADDRESSES) {
         uint64_t at[3]; /* descriptors, used, available */
         memcpy(at, payload + 8, sizeof at);
-        queues[state[0]].descriptors = here(at[0]);
-        queues[state[0]].used = here(at[1]);
-        queues[state[0]].available = here(at[2]);
-        return queues[state[0]].descriptors && queues[state[0]].used && queues[state[0]].available;
+        queues[nic][state[0]].descriptors = here(at[0]);
+        queues[nic][state[0]].used = here(at[1]);
+        queues[nic][state[0]].available = here(at[2]);
+        return queues[nic][state[0]].descriptors && queues[nic][state[0]].used && queues[nic][state[0]].available;
     } else if (state[0] == RX && state[1])
-        queues[RX].used[0] = NO_NOTIFY; /* buffers that are given back need no kick */
+        queues[nic][RX].used[0] = NO_NOTIFY; /* buffers that are given back need no kick */
     return true;
 }

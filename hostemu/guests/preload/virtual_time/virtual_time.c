@@ -27,7 +27,7 @@
 #include "../kernel.h"
 #include "virtual_time.h"
 
-#define INTERFACE "calendar" /* the name by which the kernel is to look for its interface; no such socket exists */
+#define INTERFACE "calendar" /* the name by which the kernel is to look for its interfaces; no such socket exists */
 
 enum { MOST_KNOWN = 64 };
 enum { /* requests of ptrace(2), whose names differ between C libraries */
@@ -53,8 +53,8 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
     const struct sockaddr_un *local = (const struct sockaddr_un *)address;
     const char *calendar = getenv("HOSTEMU_CALENDAR");
     if (address->sa_family == AF_UNIX && strcmp(local->sun_path, INTERFACE) == 0) {
-        interface_fd = fd;
-        return 0;
+        errno = ENOBUFS;
+        return interface_open(fd) ? 0 : -1;
     }
     int result = (int)kernel(SYS_connect, fd, (long)address, length, 0);
     if (result == 0 && address->sa_family == AF_UNIX && calendar && strcmp(local->sun_path, calendar) == 0)
@@ -79,25 +79,28 @@ ssize_t write(int fd, const void *data, size_t length)
 
 ssize_t read(int fd, void *buffer, size_t length)
 {
+    struct interface *interface;
     if (fd >= 0 && fd == clock_fd)
         return clock_read(buffer, length);
-    if (fd >= 0 && fd == interface_fd)
-        return interface_read(buffer, length);
-    if (fd >= 0 && fd == calls_fd)
-        return calls_read(buffer, length);
+    if ((interface = interface_of(fd)))
+        return interface_read(interface, buffer, length);
+    if ((interface = caller_of(fd)))
+        return calls_read(interface, buffer, length);
     return kernel(SYS_read, fd, (long)buffer, (long)length, 0);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    if (fd >= 0 && fd == interface_fd)
-        return interface_sendmsg(message);
+    struct interface *interface = interface_of(fd);
+    if (interface)
+        return interface_sendmsg(interface, message);
     return kernel(SYS_sendmsg, fd, (long)message, flags, 0);
 }
 
 static bool is_readable(int fd)
 {
-    return fd >= 0 && ((fd == clock_fd && clock_is_readable()) || (fd == interface_fd && interface_is_readable()));
+    const struct interface *interface = interface_of(fd);
+    return interface ? interface_is_readable(interface) : fd >= 0 && fd == clock_fd && clock_is_readable();
 }
 
 #pragma GCC diagnostic push
@@ -171,10 +174,9 @@ int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 /* The event of an interrupt that the kernel has not heard of yet. */
 static bool is_called(struct epoll_event *event)
 {
-    if (!call_is_new())
-        return false;
-    for (size_t k = 0; k < known_count; k++)
-        if (known[k].fd == calls_fd) {
+    int fd = new_call();
+    for (size_t k = 0; fd >= 0 && k < known_count; k++)
+        if (known[k].fd == fd) {
             *event = known[k].event;
             event->events = EPOLLIN;
             return true;

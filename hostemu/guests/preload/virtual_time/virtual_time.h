@@ -28,21 +28,24 @@ void clock_pay(bool is_told); /* let time pass for what is owed; is_told: the gu
 void hand_over(int reason);  /* give the calendar its turn, and wait for one's own */
 
 /* interface.c: what the kernel's network interface is told and tells. */
-extern int interface_fd, calls_fd;
-ssize_t interface_sendmsg(const struct msghdr *message);
-ssize_t interface_read(void *buffer, size_t length);
-bool interface_is_readable(void);
+struct interface;
+bool interface_open(int fd);                       /* the kernel has found its next one; false: too many */
+struct interface *interface_of(int fd);            /* NULL: none */
+struct interface *caller_of(int fd);               /* whose interrupts come by that descriptor */
+ssize_t interface_sendmsg(struct interface *interface, const struct msghdr *message);
+ssize_t interface_read(struct interface *interface, void *buffer, size_t length);
+ssize_t calls_read(struct interface *interface, void *buffer, size_t length);
+bool interface_is_readable(const struct interface *interface);
 void note_pair(int first, int second);
-void raise_call(unsigned queue); /* interrupt the kernel */
-bool call_is_new(void);      /* whether it has not been told so yet; true once */
-ssize_t calls_read(void *buffer, size_t length);
+void raise_call(unsigned nic, unsigned queue); /* interrupt the kernel */
+int new_call(void);                            /* the descriptor of an interrupt that it does not know of yet; -1 */
 
 /* queues.c: the interface's virtqueues. */
 enum { RX, TX, QUEUES };
 enum queue_setting { QUEUE_ENTRIES, QUEUE_ADDRESSES, QUEUE_NEXT, QUEUE_ENABLED };
 bool queues_map(const uint8_t *payload, const int *fds, size_t fd_count); /* the guest's memory */
-bool queues_set(enum queue_setting setting, const uint8_t *payload);
-bool queues_take(void); /* the frames in the inbox; whether the guest is to be interrupted for them */
-void queues_send(void); /* put what the guest sends now into the outbox */
+bool queues_set(unsigned nic, enum queue_setting setting, const uint8_t *payload);
+unsigned queues_take(void); /* the frames in the inbox; a bit for each interface that is to interrupt the guest */
+void queues_send(unsigned nic); /* put what the guest sends now into the outbox */
 
 #pragma GCC visibility pop
