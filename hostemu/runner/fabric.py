@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,6 +23,7 @@ from hostemu.guests.api import Cable, Guest, GuestSpec, HostInterface, Multicast
 from hostemu.guests.netns import NetnsGuest
 from hostemu.guests.switch_daemon import SwitchDaemon
 from hostemu.lab import NetNamespace
+from hostemu.lines.spec import LineSpec
 from hostemu.retrieval.native import farm_program
 from hostemu.runner.layout import SEGMENT_MAC, FarmPlan, HostPlan, Layout
 from hostemu.runner.programs import FARM_PATH
@@ -31,7 +33,12 @@ from hostemu.scenario import LineSettings, Scenario
 
 NIC, OUTER_NIC = "eth0", "eth1"
 ROUTER = "router"
+OUTER = "router-outer"
 SPARE_PORTS = 8
+FIRST_PORT = 3
+SEGMENT_LINE = LineSpec(delay_ns=1000)
+"""Of each host to the network that guests share in virtual time: two of them must have some time between them."""
+
 SYSCTLS: Mapping[str, str] = {
     "net.core.somaxconn": "65535",
     "net.ipv4.ip_local_port_range": "1024 65535",
@@ -126,11 +133,34 @@ def star_of(
 
 
 def kernel_guests(layout: Layout, scenario: Scenario, means: Means) -> dict[str, GuestSpec]:
-    """Every host as a guest with a kernel of its own; the ISP server's has as much memory as the center."""
-    specs = {host.name: _plan(scenario, means, host, farm, nic_of(host, farm)).spec for host, farm in _inner(layout)}
-    center = specs[layout.center.name]
+    """Every host as a guest with a kernel of its own, as virtual_network has them.
+
+    The ISP server's has as much memory as the center.  Where guests share a network, the router is one of them, too.
+    """
+    is_shared = scenario.hosts.wiring == "segment"
+    nics = {host.name: _segment_nic(host, farm) if is_shared else nic_of(host, farm) for host, farm in _inner(layout)}
+    specs = {host.name: _plan(scenario, means, host, farm, nics[host.name]).spec for host, farm in _inner(layout)}
+    center = specs.pop(layout.center.name)
     isp = replace(center, name=layout.isp.name, nics=(nic_of(layout.isp),), sysctls=FORWARDING)
-    return {host.name: specs.get(host.name, isp) for host in layout.real_hosts()}
+    router = {ROUTER: router_spec(layout, scenario, means, Multicast())} if is_shared else {}
+    return {center.name: center, isp.name: isp, **router, **specs}
+
+
+def virtual_network(layout: Layout, scenario: Scenario, simulated: SimulatedGuests) -> Network:
+    """How kernel_guests are joined in virtual time, where ports have no descriptors but their order."""
+    numbers = count(FIRST_PORT)
+    if scenario.hosts.wiring != "segment":
+        return star(layout, scenario, lambda _name: next(numbers), simulated)
+    network, line = Network(scenario.seed), scenario.lines.terminals
+    names = [layout.center.name, layout.isp.name, ROUTER, OUTER, *(farm.host.name for farm in layout.farms)]
+    ports = {name: network.port(name, next(numbers)) for name in names}
+    shared = network.switch("segment")
+    for name in names:
+        if name not in (layout.isp.name, OUTER):
+            network.connect(ports[name], shared, name=name, forward=SEGMENT_LINE, backward=SEGMENT_LINE)
+    isp = ports[layout.isp.name]
+    network.connect(ports[OUTER], isp, name="terminals", forward=line.up.spec(), backward=line.down.spec())
+    return network
 
 
 def _tap(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack) -> Fabric:
@@ -166,16 +196,19 @@ def _segment(layout: Layout, scenario: Scenario, means: Means, stack: ExitStack)
         site.allow_multicast()
     plans = {
         layout.isp.name: _isp(layout, (nic_of(layout.isp),)),
-        ROUTER: _router(layout, scenario, means, wire, site),
+        ROUTER: GuestPlan(means.backend, router_spec(layout, scenario, means, wire), lambda _guests: site),
     }
     for host, farm in _inner(layout):
-        neighbours = ((str(host.router_address), SEGMENT_MAC),)
-        nic = replace(nic_of(host, farm), wire=wire, neighbours=neighbours)
+        nic = replace(_segment_nic(host, farm), wire=wire)
         plans[host.name] = replace(_plan(scenario, means, host, farm, nic), site=lambda _guests: site)
     return Fabric(plans, lambda guests: _one_line(layout, scenario, guests))
 
 
-def _router(layout: Layout, scenario: Scenario, means: Means, wire: Wire, site: NetNamespace) -> GuestPlan:
+def _segment_nic(host: HostPlan, farm: FarmPlan | None) -> NicSpec:
+    return replace(nic_of(host, farm), neighbours=((str(host.router_address), SEGMENT_MAC),))
+
+
+def router_spec(layout: Layout, scenario: Scenario, means: Means, wire: Wire) -> GuestSpec:
     """A guest that forwards between the segment and the ISP host: the gateway of every host."""
     isp = layout.isp
     inner = NicSpec(
@@ -192,10 +225,9 @@ def _router(layout: Layout, scenario: Scenario, means: Means, wire: Wire, site: 
         addresses=(f"{isp.router_address}/30",),
         neighbours=((str(isp.address), isp.mac),),
     )
-    spec = GuestSpec(
+    return GuestSpec(
         ROUTER, (inner, outer), scenario.hosts.memory_bytes, sysctls=FORWARDING, kernel=means.kernel, shell=False
     )
-    return GuestPlan(means.backend, spec, lambda _guests: site)
 
 
 def _one_line(layout: Layout, scenario: Scenario, guests: Guests) -> Network:

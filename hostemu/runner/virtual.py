@@ -18,23 +18,22 @@ import numpy as np
 
 from hostemu.base.deadline import Deadline
 from hostemu.base.errors import InputError, RunError
-from hostemu.gine import Network
 from hostemu.guests import backend as find_backend
-from hostemu.guests.api import Guest
+from hostemu.guests.api import Guest, GuestSpec
 from hostemu.guests.booting import LAB_FOLDER
 from hostemu.guests.uml_virtual import VirtualUmlGuest
 from hostemu.lab import NetNamespace
 from hostemu.records import RecordWriter
 from hostemu.runner.collect import Order
-from hostemu.runner.fabric import Means, kernel_guests, star
-from hostemu.runner.layout import Layout, plan_layout
+from hostemu.runner.fabric import Means, kernel_guests, virtual_network
+from hostemu.runner.layout import plan_layout
 from hostemu.runner.programs import ProgramGroup
 from hostemu.runner.real import CHECKPOINT_S, COLLECT_S, GRACE_S, Emit, RealRun, clock_offsets_ns, lead_s
 from hostemu.runner.simulated import SimulatedGuests
 from hostemu.runner.starting import READY_S
 from hostemu.scenario import Scenario, load_scenario
 from hostemu.sim.virtual import Calendar
-from hostemu.sim.virtual.calendar import lookahead_ns, port_descriptors
+from hostemu.sim.virtual.calendar import lookahead_ns
 
 S = 1_000_000_000
 BACKEND = "uml"
@@ -47,20 +46,16 @@ QUIET = {"saturated_share": 0.0, "windows": 0, "steal_fraction": 0.0, "swapped_p
 def require_virtual(scenario: Scenario) -> None:
     """InputError when the scenario cannot be played in virtual time."""
     hosts = scenario.hosts
-    for key, value, only in (("wiring", hosts.wiring, "gine"), ("center", hosts.center, "guest")):
-        if value != only:
+    for key, value, known in (("wiring", hosts.wiring, ("gine", "segment")), ("center", hosts.center, ("guest",))):
+        if value not in known:
             raise InputError(
-                f"hosts.{key} = {value!r} cannot be played in virtual time", expected=repr(only), found=repr(value)
+                f"hosts.{key} = {value!r} cannot be played in virtual time",
+                expected=" or ".join(map(repr, known)),
+                found=repr(value),
             )
     layout = plan_layout(scenario)
     with SimulatedGuests(layout, scenario) as simulated:
-        lookahead_ns(_network(layout, scenario, simulated))
-
-
-def _network(layout: Layout, scenario: Scenario, simulated: SimulatedGuests) -> Network:
-    """All hosts around the router; no port has a descriptor."""
-    names = [host.name for host in layout.real_hosts()]
-    return star(layout, scenario, dict(zip(names, port_descriptors(len(names)), strict=True)).__getitem__, simulated)
+        lookahead_ns(virtual_network(layout, scenario, simulated))
 
 
 def play(argument: dict[str, Any], emit: Emit) -> None:
@@ -77,8 +72,9 @@ class VirtualRun(RealRun):
     def play(self) -> None:
         """Everything from the first guest to the finished record."""
         simulated = self._stack.enter_context(SimulatedGuests(self.layout, self.scenario))
-        calendar = self._calendar(simulated)
-        guests = self._boot(calendar)
+        specs = self._specs()
+        calendar = self._calendar(simulated, specs)
+        guests = self._boot(calendar, specs)
         group = self._stack.enter_context(ProgramGroup(self.order.folder / "programs", partial(_pass, calendar)))
         center = self._programs(group, guests)
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
@@ -113,20 +109,23 @@ class VirtualRun(RealRun):
     def is_center_remote(self) -> bool:
         return True
 
-    def _calendar(self, simulated: SimulatedGuests) -> Calendar:
-        network = _network(self.layout, self.scenario, simulated)
-        macs = [host.mac for host in self.layout.real_hosts()]
+    def _specs(self) -> dict[str, GuestSpec]:
+        kernel = None if self.order.kernel is None else Path(self.order.kernel)
+        return kernel_guests(self.layout, self.scenario, Means(find_backend(BACKEND), self.order.folder, kernel))
+
+    def _calendar(self, simulated: SimulatedGuests, specs: Mapping[str, GuestSpec]) -> Calendar:
+        network = virtual_network(self.layout, self.scenario, simulated)
+        macs = [nic.mac for spec in specs.values() for nic in spec.nics]
+        guests = [(name, len(spec.nics)) for name, spec in specs.items()]
         FOLDER.mkdir()
         trace = self._stack.enter_context((self.order.folder / "frames.bin").open("wb"))
 
         def write(rows: Any) -> None:
             np.asarray(rows).tofile(trace)
 
-        return self._stack.enter_context(Calendar(network, macs, FOLDER, trace=write))
+        return self._stack.enter_context(Calendar(network, macs, FOLDER, guests=guests, trace=write))
 
-    def _boot(self, calendar: Calendar) -> Mapping[str, Guest]:
-        kernel = None if self.order.kernel is None else Path(self.order.kernel)
-        specs = kernel_guests(self.layout, self.scenario, Means(find_backend(BACKEND), self.order.folder, kernel))
+    def _boot(self, calendar: Calendar, specs: Mapping[str, GuestSpec]) -> Mapping[str, Guest]:
         site = self._stack.enter_context(NetNamespace())
         guests: dict[str, VirtualUmlGuest] = {}
         for number, (name, spec) in enumerate(specs.items()):

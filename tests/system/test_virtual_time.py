@@ -126,6 +126,30 @@ def test_a_killed_run_leaves_no_process(tmp_path: Path) -> None:
     Deadline.after(10, "the lab's processes to be gone").wait_until(lambda: not marked(str(tmp_path)), 0.05)
 
 
+def test_a_kernel_may_be_the_router_and_runs_repeat(tmp_path: Path) -> None:
+    """The thesis' figure 2: guests share a network, and a guest of two interfaces forwards to the ISP host."""
+    small = ("fleet.terminals=20", "fleet.terminals_per_guest=10", "retrieval.concurrency=20", "hosts.wiring=segment")
+    settings = [word for key in small for word in ("--set", key)]
+    frames = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        command = ("run", "thesis-uml", "--time", "virtual", "--time-scale", "20", *settings, "--json", "run.json")
+        done = hostemu(*command, cwd=tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        (path,) = (tmp_path / name).rglob("record.h5")
+        frames.append((path.parent / "frames.bin").read_bytes())
+    record = read_record(path)
+    hosts = {row["name"].decode(): row for row in record.hosts}
+    assert set(hosts) == {"center", "isp", "router", "guest-0", "guest-1"}
+    passed = int(hosts["isp"]["tx_frames"] + hosts["isp"]["rx_frames"])
+    assert passed > 200
+    assert hosts["router"]["tx_frames"] == pytest.approx(
+        passed, abs=20
+    )  # kernels say some things of their own accord
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["retrieved"] == 20
+    assert frames[0] == frames[1]
+
+
 def test_a_run_in_virtual_time_is_as_the_simulated_one(tmp_path: Path) -> None:
     """Both spend nothing on computation; the protocol and its random numbers are the same."""
     played(tmp_path)
