@@ -7,17 +7,17 @@
 
 #include <stdint.h>
 
-enum { CALENDARS, GUESTS };            /* whose turn it is */
-enum { SLEEPS, IS_FULL };              /* why a guest hands its desk over */
+enum { CALENDARS, GUESTS };                   /* whose turn it is */
+enum { SLEEPS, IS_FULL };                     /* why a guest hands its desk over */
 enum { HAS_COME = 1, IS_SENT = 2, LOOK = 4 }; /* what a guest is interrupted for */
 
 #define FOREVER_NS INT64_MAX
 #define MOST_INTERFACES 8
 
 struct hall {
-    uint32_t arrivals; /* futex: how often desks have been handed to the calendar */
-    uint32_t is_asleep; /* whether it waits for that */
-    int64_t tod_ns; /* the wall time at the calendar's 0 */
+    uint32_t arrivals;           /* futex: how often desks have been handed to the calendar */
+    uint32_t is_asleep;          /* whether it waits for that */
+    int64_t tod_ns;              /* the wall time at the calendar's 0 */
     int64_t desks_at, boxes_at; /* from here, in bytes */
     int64_t box_bytes;
 };

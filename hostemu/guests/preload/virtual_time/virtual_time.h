@@ -22,16 +22,16 @@ extern int64_t sent_ns; /* the guest's clock, as it was told last */
 ssize_t clock_write(const void *message, size_t length);
 ssize_t clock_read(void *message, size_t length);
 bool clock_is_readable(void);
-void clock_wait(void);       /* until the guest is to run */
+void clock_wait(void);               /* until the guest is to run */
 void clock_owe(int64_t frame_bytes); /* a frame has taken the guest's CPU */
 void clock_pay(bool is_told); /* let time pass for what is owed; is_told: the guest's clock is as it was told last */
-void hand_over(int reason);  /* give the calendar its turn, and wait for one's own */
+void hand_over(int reason);   /* give the calendar its turn, and wait for one's own */
 
 /* interface.c: what the kernel's network interface is told and tells. */
 struct interface;
-bool interface_open(int fd);                       /* the kernel has found its next one; false: too many */
-struct interface *interface_of(int fd);            /* NULL: none */
-struct interface *caller_of(int fd);               /* whose interrupts come by that descriptor */
+bool interface_open(int fd);            /* the kernel has found its next one; false: too many */
+struct interface *interface_of(int fd); /* NULL: none */
+struct interface *caller_of(int fd);    /* whose interrupts come by that descriptor */
 ssize_t interface_sendmsg(struct interface *interface, const struct msghdr *message);
 ssize_t interface_read(struct interface *interface, void *buffer, size_t length);
 ssize_t calls_read(struct interface *interface, void *buffer, size_t length);
@@ -45,7 +45,7 @@ enum { RX, TX, QUEUES };
 enum queue_setting { QUEUE_ENTRIES, QUEUE_ADDRESSES, QUEUE_NEXT, QUEUE_ENABLED };
 bool queues_map(const uint8_t *payload, const int *fds, size_t fd_count); /* the guest's memory */
 bool queues_set(unsigned nic, enum queue_setting setting, const uint8_t *payload);
-unsigned queues_take(void); /* the frames in the inbox; a bit for each interface that is to interrupt the guest */
+unsigned queues_take(void);     /* the frames in the inbox; a bit for each interface that is to interrupt the guest */
 void queues_send(unsigned nic); /* put what the guest sends now into the outbox */
 
 #pragma GCC visibility pop
