@@ -120,6 +120,7 @@ def _fill_ports(world: World, network: Network) -> None:
             world.port_of_fd[port.fd] = k
         else:
             world.ports[k].call, world.ports[k].handle = port.host.call, port.host.handle
+            world.ports[k].next_ns = world.state[0].simulated_ns = 0  # it is asked at once what it wants
     for line, source, target in _ends(network):
         if isinstance(source, Port):
             world.ports[index[source.name]].line = line

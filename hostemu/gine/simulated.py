@@ -4,9 +4,9 @@ Its function has this form (all numbers of 64 bits):
 
     int64_t call(void *handle, int64_t now_ns, const uint8_t *frame, int64_t bytes, uint8_t *said)
 
-A frame has come, `virtio_net_hdr` in front; or, with NULL for it, the moment that the host has asked for.  `said`
-has room for SAID_BYTES: first when the host wants to be called next at the latest (NEVER_NS: not at all), then the
-frames that it sends, each behind its length and filled up to 8 bytes.  Returned are the bytes of all that.
+A frame has come, `virtio_net_hdr` in front; or, with NULL for it, the moment that the host has asked for (first, 0).
+`said` has room for SAID_BYTES: first when the host wants to be called next at the latest (NEVER_NS: not at all), then
+the frames that it sends, each behind its length and filled up to 8 bytes.  Returned are the bytes of all that.
 """
 
 from __future__ import annotations

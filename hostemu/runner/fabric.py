@@ -76,6 +76,12 @@ def plan_fabric(layout: Layout, scenario: Scenario, means: Means, stack: ExitSta
 
 def check_wiring(scenario: Scenario, backend: Backend) -> None:
     """InputError when guests of this backend cannot be wired as the scenario asks."""
+    if scenario.hosts.wiring == "segment" and scenario.real_guests != scenario.guests:
+        raise InputError(
+            "simulated guests are not on a network that real guests share in real time",
+            expected="hosts.wiring = 'gine', or --time virtual",
+            found="hosts.wiring = 'segment'",
+        )
     needed = {"gine": Cable, "tap": HostInterface, "segment": _segment_wire(scenario, backend)}[scenario.hosts.wiring]
     if needed not in backend.wires:
         raise InputError(
@@ -152,12 +158,13 @@ def virtual_network(layout: Layout, scenario: Scenario, simulated: SimulatedGues
     if scenario.hosts.wiring != "segment":
         return star(layout, scenario, lambda _name: next(numbers), simulated)
     network, line = Network(scenario.seed), scenario.lines.terminals
-    names = [layout.center.name, layout.isp.name, ROUTER, OUTER, *(farm.host.name for farm in layout.farms)]
+    names = [layout.center.name, layout.isp.name, ROUTER, OUTER, *(farm.host.name for farm in layout.real_farms)]
     ports = {name: network.port(name, next(numbers)) for name in names}
+    ports |= {name: network.simulated(name, host) for name, host in simulated.hosts.items()}
     shared = network.switch("segment")
-    for name in names:
+    for name, port in ports.items():
         if name not in (layout.isp.name, OUTER):
-            network.connect(ports[name], shared, name=name, forward=SEGMENT_LINE, backward=SEGMENT_LINE)
+            network.connect(port, shared, name=name, forward=SEGMENT_LINE, backward=SEGMENT_LINE)
     isp = ports[layout.isp.name]
     network.connect(ports[OUTER], isp, name="terminals", forward=line.up.spec(), backward=line.down.spec())
     return network
@@ -210,13 +217,13 @@ def _segment_nic(host: HostPlan, farm: FarmPlan | None) -> NicSpec:
 
 def router_spec(layout: Layout, scenario: Scenario, means: Means, wire: Wire) -> GuestSpec:
     """A guest that forwards between the segment and the ISP host: the gateway of every host."""
-    isp = layout.isp
-    inner = NicSpec(
+    isp, inner = layout.isp, [layout.center, *(farm.host for farm in layout.farms)]
+    shared = NicSpec(
         NIC,
         SEGMENT_MAC,
-        addresses=tuple(f"{host.router_address}/30" for host, _ in _inner(layout)),
+        addresses=tuple(f"{host.router_address}/30" for host in inner),
         routes=tuple((str(farm.block), str(farm.host.address)) for farm in layout.farms),
-        neighbours=tuple((str(host.address), host.mac) for host, _ in _inner(layout)),
+        neighbours=tuple((str(host.address), host.mac) for host in inner),
         wire=wire,
     )
     outer = NicSpec(
@@ -226,7 +233,7 @@ def router_spec(layout: Layout, scenario: Scenario, means: Means, wire: Wire) ->
         neighbours=((str(isp.address), isp.mac),),
     )
     return GuestSpec(
-        ROUTER, (inner, outer), scenario.hosts.memory_bytes, sysctls=FORWARDING, kernel=means.kernel, shell=False
+        ROUTER, (shared, outer), scenario.hosts.memory_bytes, sysctls=FORWARDING, kernel=means.kernel, shell=False
     )
 
 

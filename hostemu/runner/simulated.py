@@ -10,7 +10,7 @@ from typing import Any
 from hostemu.gine import Simulated
 from hostemu.retrieval.simulated import SimulatedFarm
 from hostemu.runner.configs import farm_config, farm_name
-from hostemu.runner.layout import Layout
+from hostemu.runner.layout import SEGMENT_MAC, Layout
 from hostemu.scenario import Scenario
 
 
@@ -31,7 +31,8 @@ class SimulatedGuests:
 
     def _open(self, layout: Layout, scenario: Scenario, stack: ExitStack) -> None:
         for plan in layout.simulated_farms:
-            own = SimulatedFarm(farm_config(scenario, layout, plan), plan.host.mac, plan.host.router_mac)
+            gateway_mac = SEGMENT_MAC if scenario.hosts.wiring == "segment" else plan.host.router_mac
+            own = SimulatedFarm(farm_config(scenario, layout, plan), plan.host.mac, gateway_mac)
             self._farms[farm_name(plan)] = stack.enter_context(own)
             self.hosts[plan.host.name] = own.host
 

@@ -184,8 +184,8 @@ class Scenario(Settings):
     def _simulated_guests_are_reached_by_the_emulator(self) -> Self:
         if self.real_guests == self.guests:
             return self
-        if self.hosts.wiring != "gine":
-            raise inconsistent(("hosts", "wiring"), "gine, where guests are simulated", self.hosts.wiring)
+        if self.hosts.wiring == "tap":
+            raise inconsistent(("hosts", "wiring"), "gine or segment, where guests are simulated", "tap")
         if self.retrieval.transport != "tcp":
             raise inconsistent(
                 ("retrieval", "transport"), "tcp, where guests are simulated", self.retrieval.transport

@@ -81,7 +81,7 @@ def test_runs_with_simulated_terminals_repeat_byte_by_byte(tmp_path: Path) -> No
     [
         (["--set", "hosts.real_guests=-1"], "hosts.real_guests is wrong"),
         (["--set", "hosts.real_guests=some"], "hosts.real_guests is wrong"),
-        (["--set", "hosts.wiring=tap", "--set", "lines={}"], "gine, where guests are simulated"),
+        (["--set", "hosts.wiring=tap", "--set", "lines={}"], "gine or segment, where guests are simulated"),
         (["--set", "retrieval.transport=udp"], "tcp, where guests are simulated"),
         (["--set", "retrieval.initiative=terminal"], "server, where guests are simulated"),
     ],
@@ -90,6 +90,29 @@ def test_what_cannot_be_mixed_is_refused(words: list[str], said: str, tmp_path: 
     done = hostemu("run", "smoke", "--set", "hosts.real_guests=0", *words, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert said in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_kernel")
+def test_a_kernel_may_be_the_router_between_both(tmp_path: Path) -> None:
+    """Center, ISP server, router and one guest of terminals are kernels; the other guest is simulated."""
+    small = ("fleet.terminals=20", "fleet.terminals_per_guest=10", "retrieval.concurrency=20")
+    settings = [word for key in (*small, "hosts.wiring=segment", "hosts.real_guests=1") for word in ("--set", key)]
+    command = ("run", "thesis-uml", "--time", "virtual", "--time-scale", "20", *settings, "--json", "-")
+    done = hostemu(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["retrieved"] == 20
+    (path,) = tmp_path.rglob("record.h5")
+    record = read_record(path)
+    assert {row["name"].decode() for row in record.hosts} == {"center", "isp", "router", "guest-0"}
+    assert record.extra["programs"]["farm-1"]["served"] == 10
+
+
+def test_in_real_time_no_simulated_guest_is_on_a_shared_network(tmp_path: Path) -> None:
+    words = ("--backend", "uml", "--set", "hosts.wiring=segment", "--set", "hosts.real_guests=1")
+    done = hostemu("run", "thesis-uml", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "--time virtual" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
