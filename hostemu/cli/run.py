@@ -70,8 +70,8 @@ def run(
         typer.Option(
             "--model",
             metavar="FILE",
-            help="With --time virtual: what frames take guests' CPUs, from costs.toml or models.toml made by "
-            "`hostemu calibrate`; without it computation takes no time.",
+            help="With --time virtual: what frames take guests' CPUs (guest_frame, guest_kib), from a file of costs "
+            "or models, such as thesis-2008-models; without it computation takes no time.",
         ),
     ] = None,
     slow_as: Annotated[
@@ -83,6 +83,12 @@ def run(
     if model is not None and clock is Clock.REAL:
         raise InputError("real time cannot be charged", expected="--time virtual with --model", found="--time real")
     costs = costs_from(model, slow_as)
+    if model is not None and not (costs.guest_frame_ns or costs.guest_kib_ns):
+        raise InputError(
+            f"there is nothing to charge {slow_as} guests with",
+            expected="a model of what a frame takes a guest, such as thesis-2008-models",
+            found=f"none in {model}",
+        )
     if is_workload(scenario):
         if time_scale != 1:
             raise InputError(

@@ -151,6 +151,7 @@ def test_numbers_are_values_and_other_words_are_told(tmp_path: Path) -> None:
         ),
         (["simulate", "hello.toml"], 2, "does not know what the programs of group one do"),
         (["run", "www", "--model", "thesis-2008-models"], 2, "--time virtual with --model"),
+        ([*VIRTUAL, "--model", "thesis-2008-models", "--slow-as", "netns"], 2, "netns"),
     ],
 )
 def test_what_cannot_be_played_is_refused(words: list[str], code: int, said: str, tmp_path: Path) -> None:
