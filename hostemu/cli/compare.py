@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from hostemu.cli.output import JsonOption, results_console, write_json
 from hostemu.records import read_record, summary
@@ -28,18 +29,15 @@ def compare(
 ) -> None:
     """Show runs of a scenario side by side: published (table 5 of the thesis), measured, simulated, difference."""
     files = _files(records)
-    workloads = [path for path in files if path.name == NAME]
-    if workloads:
-        _show_workloads(workloads, json, markdown)
-        if len(workloads) == len(files):
-            return
     summaries = [summary(read_record(path)) for path in files if path.name != NAME]
     if plans:
         _show_plans(summaries, json, markdown)
         return
+    workloads = [summary_of(read_workload(path)) for path in files if path.name == NAME]
     comparisons = compare_summaries(summaries)
-    write_json(json, comparisons)
+    write_json(json, [*comparisons, *workloads])
     console = results_console(json)
+    _show_workloads(workloads, console, markdown)
     for comparison in comparisons:
         if markdown:
             typer.echo(as_markdown(comparison), err=console.stderr)
@@ -47,10 +45,7 @@ def compare(
             console.print(as_table(comparison))
 
 
-def _show_workloads(files: list[Path], json: Path | None, markdown: bool) -> None:
-    summaries = [summary_of(read_workload(path)) for path in files]
-    write_json(json, summaries)
-    console = results_console(json)
+def _show_workloads(summaries: list[dict[str, Any]], console: Console, markdown: bool) -> None:
     for name, heading, rows in compared(summaries):
         if markdown:
             typer.echo(workload_as_markdown(name, heading, rows), err=console.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ class WorkloadRecord:
     verdict: list[str] = field(default_factory=list)
     programs: list[ProgramRecord] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def conclude(self, awaited: Iterable[str]) -> None:
+        """The run is over.  awaited: hosts whose programs should have ended, and well."""
+        self.duration_ns = max((row.ended_ns for row in self.programs), default=0)
+        ended = {row.host for row in self.programs if row.ended_ns >= 0}
+        self.verdict += [f"{host} had not ended by the deadline" for host in awaited if host not in ended]
+        self.verdict += [
+            f"{row.host} ended with exit status {row.exit_status}" for row in self.programs if row.exit_status
+        ]
+        self.complete = True
 
 
 def write_workload(record: WorkloadRecord, path: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -30,12 +29,12 @@ from hostemu.runner.programs import FARM_PATH
 from hostemu.runner.simulated import SimulatedGuests
 from hostemu.runner.starting import GuestPlan
 from hostemu.scenario import LineSettings, Scenario
+from hostemu.sim.virtual.calendar import port_descriptors
 
 NIC, OUTER_NIC = "eth0", "eth1"
 ROUTER = "router"
 OUTER = "router-outer"
 SPARE_PORTS = 8
-FIRST_PORT = 3
 SEGMENT_LINE = LineSpec(delay_ns=1000)
 """Of each host to the network that guests share in virtual time: two of them must have some time between them."""
 
@@ -154,7 +153,7 @@ def kernel_guests(layout: Layout, scenario: Scenario, means: Means) -> dict[str,
 
 def virtual_network(layout: Layout, scenario: Scenario, simulated: SimulatedGuests) -> Network:
     """How kernel_guests are joined in virtual time, where ports have no descriptors but their order."""
-    numbers = count(FIRST_PORT)
+    numbers = iter(port_descriptors(len(layout.farms) + 4))
     if scenario.hosts.wiring != "segment":
         return star(layout, scenario, lambda _name: next(numbers), simulated)
     network, line = Network(scenario.seed), scenario.lines.terminals

@@ -138,6 +138,13 @@ def play_real(
     return Result(record, summary(read_record(record)))
 
 
+def require_clockwork(kernel: Path | None, costs: Costs) -> None:
+    """HostError where no guests can be played in virtual time, or not be charged with these costs."""
+    find_backend("uml").require(kernel)
+    require_clock(kernel, is_charged=bool(costs.guest_frame_ns or costs.guest_kib_ns))
+    require_lab()
+
+
 def play_virtual(
     scenario: Scenario,
     output: Path,
@@ -153,9 +160,7 @@ def play_virtual(
     """
     began_ns = time.monotonic_ns()
     require_virtual(scenario.scaled(time_scale))
-    find_backend("uml").require(kernel)
-    require_clock(kernel, is_charged=bool(costs.guest_frame_ns or costs.guest_kib_ns))
-    require_lab()
+    require_clockwork(kernel, costs)
     folder = _run_folder(output, scenario, "virtual", time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {

@@ -10,13 +10,12 @@ from hostemu import __version__
 from hostemu.base.errors import HostError
 from hostemu.base.packages import missing
 from hostemu.guests import backend as find_backend
-from hostemu.guests.uml_virtual import require_clock
 from hostemu.lab import call_in_lab
 from hostemu.measure.awake import cores_awake
 from hostemu.measure.costs import NO_COSTS, Costs
 from hostemu.measure.host import host_facts
 from hostemu.records.workload import NAME, WorkloadRecord, read_workload, write_workload
-from hostemu.runner.play import chosen_backend, new_folder, require_lab, started_now
+from hostemu.runner.play import chosen_backend, new_folder, require_clockwork, require_lab, started_now
 from hostemu.runner.tools import install_hint
 from hostemu.runner.workload_lab import network_without_descriptors
 from hostemu.scenario.workload import Workload
@@ -63,9 +62,7 @@ def play_workload_virtual(
     """Play it on guests with kernels of their own, in virtual time; as play_workload.  costs: as of play_virtual."""
     _require_programs(workload)
     lookahead_ns(network_without_descriptors(workload))
-    find_backend("uml").require(kernel)
-    require_clock(kernel, is_charged=bool(costs.guest_frame_ns or costs.guest_kib_ns))
-    require_lab()
+    require_clockwork(kernel, costs)
     return _in_lab(workload, files, "uml", output, on_event, kernel, "virtual", costs)
 
 
@@ -117,12 +114,6 @@ def simulate_workload(workload: Workload, output: Path) -> tuple[Path, WorkloadR
     world.play()
     record.programs = world.records
     record.lines = world.lines()
-    record.duration_ns = max((row.ended_ns for row in world.records), default=0)
-    late = [row for row in world.records if row.ended_ns < 0 and workload.groups[row.group].ends]
-    record.verdict = [f"{row.host} had not ended by the deadline" for row in late]
-    record.verdict += [
-        f"{row.host} ended with exit status {row.exit_status}" for row in world.records if row.exit_status
-    ]
-    record.complete = True
+    record.conclude(row.host for row in world.records if workload.groups[row.group].ends)
     write_workload(record, folder / NAME)
     return folder / NAME, record

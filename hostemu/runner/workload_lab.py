@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -200,19 +200,14 @@ class RealWorkload:
             self._emit({"phase": "run", "done": done, "total": total})
             now_ns = self._now_ns() - self._start_ns
             if now_ns >= self.workload.deadline_ns:
-                self.record.verdict += [f"{name} had not ended by the deadline" for name in self._unfinished()]
                 break
             self._start_due(now_ns)
             next_ns = min([self.workload.deadline_ns, *(host.starts_ns for host in self._waiting[:1])])
             for running in self._pass(min(next_ns - now_ns, round(STEP_S * NS_PER_S))):
                 self._hear(running)
             self._checkpoint()
-        self.record.duration_ns = max((row.ended_ns for row in self.record.programs), default=0)
-        self.record.verdict += [
-            f"{row.host} ended with exit status {row.exit_status}" for row in self.record.programs if row.exit_status
-        ]
         self._finish()
-        self.record.complete = True
+        self.record.conclude(host.name for host in self.hosts if host.group.ends)
         self._write()
 
     def _specs(self) -> dict[str, GuestSpec]:
@@ -263,10 +258,6 @@ class RealWorkload:
 
     def _done(self) -> int:
         return sum(row.ended_ns >= 0 and self.workload.groups[row.group].ends for row in self.record.programs)
-
-    def _unfinished(self) -> Iterator[str]:
-        ended = {row.host for row in self.record.programs if row.ended_ns >= 0}
-        yield from (host.name for host in self.hosts if host.group.ends and host.name not in ended)
 
     def _checkpoint(self) -> None:
         if time.monotonic() - self._written_s >= CHECKPOINT_S:

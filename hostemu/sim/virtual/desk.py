@@ -28,6 +28,7 @@ _TURN_AT = int(DESK.fields["turn"][1])  # type: ignore[index]
 _ARRIVALS_AT = int(HALL.fields["arrivals"][1])  # type: ignore[index]
 _ASLEEP_AT = int(HALL.fields["is_asleep"][1])  # type: ignore[index]
 _DESK_BYTES = DESK.itemsize
+_FUTEX_BYTES = 4
 
 
 @compilable
@@ -42,23 +43,25 @@ def _turn(machines: Machines, guest_id: int) -> int:
     return int(machines.desks.ctypes.data) + guest_id * _DESK_BYTES + _TURN_AT
 
 
-# By memcpy: the compiler neither keeps such a word in a register nor moves other loads and stores across.
+# By memcpy: the compiler neither keeps such a number in a register nor moves other loads and stores across.
 @compilable
-def _load(machines: Machines, address: int) -> int:
-    libc.memcpy(machines.word.ctypes.data, np.uintp(address), np.uint64(4))
-    return signed(machines.word[0])
+def _load(machines: Machines, address: int, size: int) -> int:
+    """The little-endian number of `size` bytes there."""
+    machines.number[0] = 0
+    libc.memcpy(machines.number.ctypes.data, np.uintp(address), np.uint64(size))
+    return signed(machines.number[0])
 
 
 @compilable
-def _store(machines: Machines, address: int, value: int) -> None:
-    machines.word[0] = value
-    libc.memcpy(np.uintp(address), machines.word.ctypes.data, np.uint64(4))
+def _store(machines: Machines, address: int, size: int, value: int) -> None:
+    machines.number[0] = value
+    libc.memcpy(np.uintp(address), machines.number.ctypes.data, np.uint64(size))
 
 
 @compilable
 def arrivals(machines: Machines) -> int:
     """How often guests have handed their desks over."""
-    return int(_load(machines, _hall_word(machines, _ARRIVALS_AT)))
+    return int(_load(machines, _hall_word(machines, _ARRIVALS_AT), _FUTEX_BYTES))
 
 
 @compilable
@@ -66,7 +69,7 @@ def sleep_until_arrival(machines: Machines, seen: int, at_most_ms: int) -> None:
     """Until there are more arrivals than were seen."""
     machines.patience[0] = at_most_ms // 1000
     machines.patience[1] = at_most_ms % 1000 * 1_000_000
-    _store(machines, _hall_word(machines, _ASLEEP_AT), 1)
+    _store(machines, _hall_word(machines, _ASLEEP_AT), _FUTEX_BYTES, 1)
     libc.syscall(
         libc.SYS_FUTEX,
         np.uintp(_hall_word(machines, _ARRIVALS_AT)),
@@ -74,14 +77,16 @@ def sleep_until_arrival(machines: Machines, seen: int, at_most_ms: int) -> None:
         seen,
         machines.patience.ctypes.data,
     )
-    _store(machines, _hall_word(machines, _ASLEEP_AT), 0)
+    _store(machines, _hall_word(machines, _ASLEEP_AT), _FUTEX_BYTES, 0)
 
 
 @compilable
 def has_arrived(machines: Machines, guest_id: int) -> bool:
     """Whether a guest that had its turn has handed its desk over."""
     guest = machines.guests[guest_id]
-    return guest.has_turn and guest.over == 0 and _load(machines, _turn(machines, guest_id)) == CALENDARS
+    return (
+        guest.has_turn and guest.over == 0 and _load(machines, _turn(machines, guest_id), _FUTEX_BYTES) == CALENDARS
+    )
 
 
 @compilable
@@ -89,7 +94,7 @@ def _give_turn(machines: Machines, guest_id: int) -> None:
     machines.guests[guest_id].has_turn = 1
     machines.calendar[0].turns += 1
     address = _turn(machines, guest_id)
-    _store(machines, address, GUESTS)
+    _store(machines, address, _FUTEX_BYTES, GUESTS)
     libc.syscall(libc.SYS_FUTEX, np.uintp(address), libc.FUTEX_WAKE, 1, np.uintp(0))
 
 
@@ -114,8 +119,8 @@ def _empty_outbox(world: World, machines: Machines, guest_id: int) -> None:
     octets = machines.boxes[2 * guest_id + 1]
     at = 0
     while at < desk.out_bytes:
-        sent_ns = _get(machines, int(octets.ctypes.data) + at)
-        word = _get(machines, int(octets.ctypes.data) + at + 8)
+        sent_ns = _load(machines, int(octets.ctypes.data) + at, 8)
+        word = _load(machines, int(octets.ctypes.data) + at + 8, 8)
         size, nic = word & 0xFFFF_FFFF, word >> 32
         slot = take_slot(world)
         if slot != NONE:
@@ -137,18 +142,6 @@ def _empty_outbox(world: World, machines: Machines, guest_id: int) -> None:
 @compilable
 def _filled_up(size: int) -> int:
     return (size + 7) & ~7
-
-
-@compilable
-def _get(machines: Machines, address: int) -> int:
-    libc.memcpy(machines.number.ctypes.data, np.uintp(address), np.uint64(8))
-    return signed(machines.number[0])
-
-
-@compilable
-def _put(machines: Machines, address: int, value: int) -> None:
-    machines.number[0] = value
-    libc.memcpy(np.uintp(address), machines.number.ctypes.data, np.uint64(8))
 
 
 @compilable
@@ -215,9 +208,9 @@ def _fill_inbox(world: World, machines: Machines, guest_id: int) -> None:
         if at + LABEL_BYTES + _filled_up(size) > BOX_BYTES:
             guest.no_buffer += 1  # nor has the guest as many
         else:
-            _put(machines, int(octets.ctypes.data) + at, machines.at_ns[slot])
+            _store(machines, int(octets.ctypes.data) + at, 8, machines.at_ns[slot])
             nic = int(machines.port[slot] - guest.first_port)
-            _put(machines, int(octets.ctypes.data) + at + 8, size | nic << 32)
+            _store(machines, int(octets.ctypes.data) + at + 8, 8, size | nic << 32)
             source = world.frames.octets.ctypes.data + np.uintp(slot * SLOT_BYTES)
             libc.memcpy(octets.ctypes.data + np.uintp(at + LABEL_BYTES), source, np.uint64(size))
             at += LABEL_BYTES + _filled_up(size)

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from hostemu.gine import libc
 from hostemu.gine.heap import Integers
 from hostemu.gine.shared import pointer_maker, shared_type
-from hostemu.gine.world import NONE, Records, table
+from hostemu.gine.world import NEVER_NS, NONE, Records, table
 
-FOREVER_NS = (1 << 63) - 1
+FOREVER_NS = NEVER_NS
 """The moment that a guest asks for which waits for nothing but interrupts."""
 
 # Whose turn it is at a desk; why a guest hands it over; what a guest is interrupted for.
@@ -92,8 +92,7 @@ class Machines(NamedTuple):
     port: Integers
     stash: Integers  # slots that wait until the guests have run
     stash_ns: Integers
-    number: npt.NDArray[np.uint64]  # one field of a box
-    word: npt.NDArray[np.uint32]  # one futex
+    number: npt.NDArray[np.uint64]  # one field of a box, or a futex
     patience: Integers  # struct timespec
     events: npt.NDArray[np.int32]
     trace: Records
@@ -139,7 +138,6 @@ def empty_machines(meeting: Meeting, nics: Sequence[int], ports: int, frames: in
         stash=stash,
         stash_ns=stash_ns,
         number=np.zeros(1, np.uint64),
-        word=np.zeros(1, np.uint32),
         patience=np.zeros(2, np.int64),
         events=np.zeros((256, libc.EPOLL_EVENT_WORDS), np.int32),
         trace=table(TRACE, 4 * frames),

@@ -268,10 +268,14 @@ void on_ending(struct arrival *arrival, struct ending ending)
         callers_find(&farm->callers, ending.terminal, ending.peer_address, ending.peer_port);
     if (!connection->is_used || connection->ends_ns != ending.at_ns)
         return; // it has ended before
-    if (!farm->config.is_silent_when_off) {
+    bool is_on = terminal_is_on(farm, ending.terminal, arrival->now_ns);
+    if (is_on || !farm->config.is_silent_when_off) {
         struct segment out = from_connection(farm, connection);
         out.flags = TCP_RST | TCP_ACK;
         send_segment(arrival, out);
     }
-    give_up(arrival, connection, REASON_RESET);
+    if (is_on)
+        give_up(arrival, connection, REASON_TIMEOUT);
+    else // as the farm program, which does not count these
+        callers_forget(&farm->callers, connection);
 }
