@@ -22,6 +22,7 @@ signed = cast(Callable[[Any], int], np.int64)
 VNET_BYTES = 10
 VNET_FLAGS = 0
 VNET_GSO_TYPE = 1
+VNET_HEADER_LENGTH = 2
 VNET_GSO_SIZE = 4
 VNET_CSUM_START = 6
 
@@ -62,6 +63,13 @@ def put16(octets: Octets, at: int, value: int) -> None:
     """Write the low 16 bits of `value`, big-endian."""
     octets[at] = (value >> 8) & 255
     octets[at + 1] = value & 255
+
+
+@compilable
+def put16_little(octets: Octets, at: int, value: int) -> None:
+    """Write the low 16 bits of `value`, little-endian."""
+    octets[at] = value & 255
+    octets[at + 1] = (value >> 8) & 255
 
 
 @compilable

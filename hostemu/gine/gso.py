@@ -22,6 +22,7 @@ from hostemu.gine.frames import (
     VNET_FLAGS,
     VNET_GSO_SIZE,
     VNET_GSO_TYPE,
+    VNET_HEADER_LENGTH,
     Octets,
     copy_octets,
     fold,
@@ -29,6 +30,7 @@ from hostemu.gine.frames import (
     get16_little,
     get32,
     put16,
+    put16_little,
     put32,
     put_checksum,
     signed,
@@ -114,9 +116,12 @@ def cut(octets: Octets, length: int, first: int, count: int, piece: Octets) -> i
     udp = octets[VNET_GSO_TYPE] & KIND == GSO_UDP_L4
     copy_octets(piece, 0, octets, 0, header)
     copy_octets(piece, header, octets, begin, end - begin)
+    put16_little(
+        piece, VNET_HEADER_LENGTH, header - VNET_BYTES
+    )  # a kernel refuses one that is beyond the frame's end
     if count == 1:
         piece[VNET_GSO_TYPE] = GSO_NONE
-        put16(piece, VNET_GSO_SIZE, 0)
+        put16_little(piece, VNET_GSO_SIZE, 0)
     transport = _transport(octets)
     transport_bytes = header - transport + end - begin
     if udp:
