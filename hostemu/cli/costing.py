@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from hostemu.fitting import load_costs_or_models, remarks
-from hostemu.measure.costs import NO_COSTS, Costs
+from hostemu.fitting import load_charged, load_costs_or_models, remarks
+from hostemu.measure.costs import FREE, NO_COSTS, Charge, Costs
 from hostemu.measure.host import host_facts
 
 ModelOption = Annotated[
@@ -32,7 +34,21 @@ def costs_from(model: str | None, backend: str) -> Costs:
         return NO_COSTS
     facts = host_facts()
     costs = load_costs_or_models(model, backend, facts)
+    _tell(costs, model, backend, facts)
+    return costs
+
+
+def charge_from(model: str | None, backend: str) -> Charge:
+    """What guests in virtual time are charged; what there is to know of it is told on standard error."""
+    if model is None:
+        return FREE
+    facts = host_facts()
+    costs = load_charged(model, backend, facts)
+    _tell(costs, model, backend, facts)
+    return replace(costs.charge, of=backend)
+
+
+def _tell(costs: Costs, model: str, backend: str, facts: Mapping[str, Any]) -> None:
     for remark in remarks(costs, facts):
         text = f"{model}, {backend} guests: {remark}"
         Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
-    return costs

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hostemu.base.errors import InputError, RunError
-from hostemu.cli.costing import costs_from
+from hostemu.cli.costing import charge_from
 from hostemu.cli.output import (
     JsonOption,
     ScaleOption,
@@ -24,7 +24,7 @@ from hostemu.cli.output import (
 )
 from hostemu.cli.progress import RunDisplay
 from hostemu.guests import AUTO
-from hostemu.measure.costs import Costs
+from hostemu.measure.costs import Charge
 from hostemu.records.workload import WorkloadRecord
 from hostemu.report.workload import summary_of, table_of
 from hostemu.runner.play import play_real, play_virtual
@@ -70,8 +70,8 @@ def run(
         typer.Option(
             "--model",
             metavar="FILE",
-            help="With --time virtual: what frames take guests' CPUs (guest_frame, guest_kib), from a file of costs "
-            "or models, such as thesis-2008-models; without it computation takes no time.",
+            help="With --time virtual: what frames and system calls take guests' CPUs, from models that `hostemu "
+            "calibrate charges` has made, or thesis-2008-models; without it computation takes no time.",
         ),
     ] = None,
     slow_as: Annotated[
@@ -82,19 +82,13 @@ def run(
     """Play a scenario or a workload for real: guests, programs, packets; exit code 1 when it failed or is invalid."""
     if model is not None and clock is Clock.REAL:
         raise InputError("real time cannot be charged", expected="--time virtual with --model", found="--time real")
-    costs = costs_from(model, slow_as)
-    if model is not None and not (costs.guest_frame_ns or costs.guest_kib_ns):
-        raise InputError(
-            f"there is nothing to charge {slow_as} guests with",
-            expected="a model of what a frame takes a guest, such as thesis-2008-models",
-            found=f"none in {model}",
-        )
+    charge = charge_from(model, slow_as)
     if is_workload(scenario):
         if time_scale != 1:
             raise InputError(
                 "programs cannot be made faster", expected="no --time-scale for a workload", found=str(time_scale)
             )
-        _run_workload(scenario, overrides(settings, seed), backend, clock, output, kernel, costs, json)
+        _run_workload(scenario, overrides(settings, seed), backend, clock, output, kernel, charge, json)
         return
     plan = load_scenario(scenario, overrides(settings, seed))
     if clock is Clock.VIRTUAL:
@@ -103,7 +97,7 @@ def run(
     title = f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests"
     with progress_bar(title, eta=True) as progress:
         if clock is Clock.VIRTUAL:
-            result = play_virtual(plan, output, time_scale, RunDisplay(progress), kernel, costs)
+            result = play_virtual(plan, output, time_scale, RunDisplay(progress), kernel, charge)
         else:
             result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel, anyway=anyway)
     write_json(json, result.summary)
@@ -125,7 +119,7 @@ def _run_workload(
     clock: Clock,
     output: Path,
     kernel: Path | None,
-    costs: Costs,
+    charge: Charge,
     json: Path | None,
 ) -> None:
     """Play a workload on guests."""
@@ -134,7 +128,7 @@ def _run_workload(
         display = RunDisplay(progress)
         if clock is Clock.VIRTUAL:
             _virtual(backend)
-            path, record = play_workload_virtual(workload, folder_of(name), output, display, kernel, costs)
+            path, record = play_workload_virtual(workload, folder_of(name), output, display, kernel, charge)
         else:
             path, record = play_workload(workload, folder_of(name), backend, output, display, kernel)
     show_workload(path, record, json)

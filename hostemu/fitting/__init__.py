@@ -2,6 +2,7 @@
 
 from hostemu.fitting.action_costs import costs_from_models
 from hostemu.fitting.campaigns import models_of
+from hostemu.fitting.charges import charged_from_models, load_charged
 from hostemu.fitting.choice import best_fit
 from hostemu.fitting.files import holds_models, load_costs_or_models, remarks
 from hostemu.fitting.fit import Estimate, Fit, Prediction, fit
@@ -18,10 +19,12 @@ __all__ = [
     "Models",
     "Prediction",
     "best_fit",
+    "charged_from_models",
     "costs_from_models",
     "find_models",
     "fit",
     "holds_models",
+    "load_charged",
     "load_costs_or_models",
     "load_models",
     "models_of",

@@ -9,7 +9,7 @@ from typing import Any
 from hostemu.base.errors import InputError
 from hostemu.fitting.cells import Summary, pooled
 from hostemu.fitting.models import Models, Named, constant
-from hostemu.measure.costs import FIGURES, OPTIONAL, Costs, Provenance
+from hostemu.measure.costs import ENTRIES, FIGURES, OPTIONAL, Costs, Provenance
 
 MEASURED_BY = ("costs", "actions")
 """The figures of campaigns that measure CPU time of actions."""
@@ -41,8 +41,14 @@ def costs_from_models(models: Models, backend: str) -> Costs:
     """
     found = {name: models.get(f"{name}_ns", backend) for name in (*FIGURES, *OPTIONAL)}
     known = {name: model for name, model in found.items() if model is not None}
-    if not known:
-        having = sorted({m.backend for m in models.models.values() if m.quantity.removesuffix("_ns") in found})
+    if not known.keys() - set(ENTRIES):
+        having = sorted(
+            {
+                m.backend
+                for m in models.models.values()
+                if m.quantity.removesuffix("_ns") in found.keys() - set(ENTRIES)
+            }
+        )
         raise InputError(
             f"the models of {models.source} have no CPU times of {backend} guests",
             expected=f"--backend {' or '.join(having)}" if having else "models of a campaign that measures costs",

@@ -1,4 +1,4 @@
-"""Models of what a campaign measured with traffic, and of the time that guests take to boot.
+"""Models of what a campaign measured with traffic, and of guests' times to boot, and to enter their kernels.
 
 The points of a model are the single values of all cells that differ in one parameter only.  A campaign that measured
 at one value of it has a constant model, whose range is that value.
@@ -28,6 +28,7 @@ class Subject:
     parameter: the cell's parameter, and the figure's setting, that says it.
     forms: those that are possible where there are several values of it.
     unnamed: the wiring that quantities do not name.
+    measured: the value that says it instead, where it is not given but found.
     """
 
     figure: str
@@ -36,6 +37,15 @@ class Subject:
     parameter: str = ""
     forms: tuple[str, ...] = ()
     unnamed: str = ""
+    measured: str = ""
+
+    def points(self, summary: Summary, cell: Cell) -> list[tuple[float | None, float]]:
+        """(x, y) of every value; x None where nothing says it."""
+        values = _values(cell, self.value)
+        x: Sequence[float | None] = _values(cell, self.measured) if self.measured else ()
+        if len(x) != len(values):
+            x = [self.x(summary, cell)] * len(values)
+        return list(zip(x, values, strict=True))
 
     def x(self, summary: Summary, cell: Cell) -> float | None:
         """At what the cell was measured: by its parameters, or its figure's setting; None where nothing says it."""
@@ -53,10 +63,15 @@ SUBJECTS = (
     Subject("iperf", "iperf_bps", "clients", "clients", CROWD),
     Subject("tbench", "tbench_bps", "clients", "clients", CROWD),
     Subject("packets", "packets_per_s", "payload_bytes", "payload", SERVICE),
+    Subject(
+        "stream", "stream_frames_per_s", "frame_bytes", forms=SERVICE, unnamed="direct", measured="stream_frame_bytes"
+    ),
     Subject("sharing", "sharing_bps", "guests", "guests", CROWD),
     Subject("router", "router_frames_per_s", "payload_bytes", "payload", SERVICE, unnamed="direct"),
     Subject("router", "router_queue_frames", unnamed="direct"),
     Subject("boot", "boot_s"),
+    Subject("entries", "guest_call_ns"),
+    Subject("entries", "guest_fault_ns"),
 )
 
 
@@ -87,7 +102,7 @@ def _label(subject: Subject, backend: str, wiring: str) -> str:
 
 def _model(summary: Summary, subject: Subject, backend: str, wiring: str, cells: Sequence[Cell]) -> Model | None:
     """The model of these cells; None for fewer than two values."""
-    points = [(subject.x(summary, cell), value) for cell in cells for value in _values(cell, subject.value)]
+    points = [point for cell in cells for point in subject.points(summary, cell)]
     y = [value for _, value in points]
     if len(y) < 2 or min(y) <= 0:
         return None

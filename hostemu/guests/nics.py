@@ -47,6 +47,7 @@ class NicSpec:
     wire: what it is joined to.
     addresses: with prefix length, such as "10.0.0.2/30".  routes: (prefix, gateway).  neighbours: (address, MAC).
     local_prefixes: networks whose every address is the guest's own.  mtu: bytes.
+    segmentation_offload: its kernel may hand over several packets as one frame, which is cut later, if ever.
     """
 
     name: str
@@ -56,15 +57,17 @@ class NicSpec:
     local_prefixes: tuple[str, ...] = ()
     neighbours: tuple[tuple[str, str], ...] = ()
     mtu: int = 1500
+    segmentation_offload: bool = True
     wire: Wire = Cable()
 
     @property
-    def settings(self) -> dict[str, tuple[Any, ...]]:
+    def settings(self) -> dict[str, Any]:
         """What its kernel is told, as arguments of NetNamespace.configure and rtnetlink.configure."""
-        return {**self.link_settings, "local_prefixes": self.local_prefixes}
+        segments = None if self.segmentation_offload else 1
+        return {**self.link_settings, "local_prefixes": self.local_prefixes, "most_segments": segments}
 
     @property
-    def link_settings(self) -> dict[str, tuple[Any, ...]]:
+    def link_settings(self) -> dict[str, Any]:
         """Those that a kernel forgets while the interface is down."""
         return {"addresses": self.addresses, "neighbours": self.neighbours, "routes": self.routes}
 

@@ -162,14 +162,21 @@ class NetNamespace:
         neighbours: Iterable[tuple[str, str]] = (),
         routes: Iterable[tuple[str, str]] = (),
         local_prefixes: Iterable[str] = (),
+        most_segments: int | None = None,
     ) -> None:
         """Give an interface addresses ("10.0.0.2/30"), neighbours (address, MAC) and routes (prefix, gateway).
 
-        local_prefixes: networks whose every address is the namespace's own.  OSError when the kernel refuses one.
+        local_prefixes: networks whose every address is the namespace's own.
+        most_segments: of TCP in one frame; None: as it is.  OSError when the kernel refuses one.
         """
         self._route.request(
             rtnetlink.configure(
-                nic.index, addresses=addresses, neighbours=neighbours, routes=routes, local_prefixes=local_prefixes
+                nic.index,
+                addresses=addresses,
+                neighbours=neighbours,
+                routes=routes,
+                local_prefixes=local_prefixes,
+                most_segments=most_segments,
             )
         )
 

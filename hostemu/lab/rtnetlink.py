@@ -26,6 +26,7 @@ _REQUEST, _ACK, _REPLACE, _CREATE, _DUMP = 0x1, 0x4, 0x100, 0x400, 0x300
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH, _GETLINK, _GETADDR = 16, 20, 24, 28, 18, 22
 _NLMSG_DONE = 3
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_TXQLEN, _IFLA_CARRIER = 1, 3, 4, 13, 33
+_IFLA_GSO_MAX_SEGS = 40
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -72,6 +73,12 @@ def set_link(
     body += b"" if mtu is None else _attribute(_IFLA_MTU, _number(mtu))
     body += b"" if name is None else _attribute(_IFLA_IFNAME, name.encode() + b"\0")
     return _NEWLINK, 0, body + _attribute(_IFLA_TXQLEN, _number(TX_QUEUE_FRAMES))
+
+
+def limit_segments(index: int, most: int) -> Message:
+    """Have the kernel hand an interface at most so many segments of TCP as one frame; 1: no segmentation offload."""
+    body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, 0)
+    return _NEWLINK, 0, body + _attribute(_IFLA_GSO_MAX_SEGS, _number(most))
 
 
 def add_address(index: int, address: str) -> Message:
@@ -121,9 +128,14 @@ def configure(
     neighbours: Iterable[tuple[str, str]] = (),
     routes: Iterable[tuple[str, str]] = (),
     local_prefixes: Iterable[str] = (),
+    most_segments: int | None = None,
 ) -> list[Message]:
-    """All of an interface's settings; neighbours: (address, MAC); routes: (prefix, gateway)."""
+    """All of an interface's settings.
+
+    neighbours: (address, MAC).  routes: (prefix, gateway).  most_segments: see limit_segments; None: as it is.
+    """
     return [
+        *([] if most_segments is None else [limit_segments(index, most_segments)]),
         *(add_address(index, address) for address in addresses),
         *(add_neighbour(index, address, mac) for address, mac in neighbours),
         *(add_route(prefix, gateway, index) for prefix, gateway in routes),

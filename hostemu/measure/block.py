@@ -16,6 +16,8 @@ from hostemu.measure import (
     actions,
     boot_time,
     ease,
+    frame_rate,
+    kernel_entries,
     load,
     memory,
     number_of_guests,
@@ -39,6 +41,7 @@ KINDS: Mapping[str, Callable[[Bench], AbstractContextManager[Once]]] = {
     "iperf": throughput_iperf.opened,
     "tbench": throughput_tbench.opened,
     "packets": packet_rate.opened,
+    "stream": frame_rate.opened,
     "sharing": sharing.opened,
     "router": router_capacity.opened,
     "memory": memory.opened,
@@ -48,6 +51,7 @@ KINDS: Mapping[str, Callable[[Bench], AbstractContextManager[Once]]] = {
     "terminals": terminals_per_guest.opened,
     "ease": ease.opened,
     "actions": actions.opened,
+    "entries": kernel_entries.opened,
 }
 """How each figure is measured in a lab."""
 

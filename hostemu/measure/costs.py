@@ -34,7 +34,10 @@ FIGURES = ("isp_refused", "isp_exchange", "terminal_exchange", "center_report", 
 PARTS = ("authentication", "authentication_xor", "connection")
 """Parts of an exchange, which the figures of whole actions hold already: for people, and for what-ifs."""
 
-OPTIONAL = ("terminal_refused", "guest_frame", "guest_kib", *PARTS)
+ENTRIES = ("guest_call", "guest_fault")
+"""Figures of guests in virtual time; the simulator knows nothing of how their programs enter the kernel."""
+
+OPTIONAL = ("terminal_refused", "guest_frame", "guest_kib", *ENTRIES, *PARTS)
 """Figures that not every file has: of network namespaces, what a guest's kernel does is in what the router costs."""
 
 QUEUES = ("router_queue_frames", "nic_queue_frames")
@@ -81,6 +84,30 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Charge:
+    """What computation takes the CPU of a guest in virtual time; all else is free.
+
+    of: guests of which backend are as slow.
+    frame_ns, kib_ns: each frame that passes its NIC either way, and each 1024 bytes of it.
+    call_ns, fault_ns: each time that a program enters its kernel, by a system call, by a page fault.
+    """
+
+    frame_ns: int = 0
+    kib_ns: int = 0
+    call_ns: int = 0
+    fault_ns: int = 0
+    of: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether computation takes no time at all."""
+        return not (self.frame_ns or self.kib_ns or self.call_ns or self.fault_ns)
+
+
+FREE = Charge()
+
+
+@dataclass(frozen=True)
 class Costs:
     """CPU time per action, of one core of the host that was measured.
 
@@ -97,6 +124,7 @@ class Costs:
     guest_frame_ns, guest_kib_ns: guests of terminals and of the center, for every frame that passes their NIC either
         way, and for every 1024 bytes of it: of their kernel and virtualiser.  What is in terminal_exchange_ns and
         center_report_ns already is not to be in these, too.
+    guest_call_ns, guest_fault_ns: a guest, each time that a program enters its kernel by a call, by a page fault.
     nic_queue_frames: frames that can wait at a NIC for such a guest's CPU; one more is dropped.  0: no limit.
     Raises InputError for values that are no costs.
     """
@@ -114,6 +142,8 @@ class Costs:
     router_queue_frames: int = 0
     guest_frame_ns: int = 0
     guest_kib_ns: int = 0
+    guest_call_ns: int = 0
+    guest_fault_ns: int = 0
     nic_queue_frames: int = 0
     source: str = "none: computation takes no time"
     extras: Mapping[str, Fact] = field(default_factory=dict)
@@ -134,8 +164,13 @@ class Costs:
 
     @property
     def is_free(self) -> bool:
-        """Whether computation takes no time at all."""
-        return not any(value for name, value in self.figures_ns().items() if name not in PARTS)
+        """Whether computation takes no time at all in the simulator."""
+        return not any(value for name, value in self.figures_ns().items() if name not in (*ENTRIES, *PARTS))
+
+    @property
+    def charge(self) -> Charge:
+        """What guests in virtual time are charged."""
+        return Charge(self.guest_frame_ns, self.guest_kib_ns, self.guest_call_ns, self.guest_fault_ns)
 
     def figures_ns(self) -> dict[str, int]:
         """Every figure by its name in the file; optional ones that are nothing left out."""

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from hostemu.base.units import NS_PER_S
 from hostemu.measure.settings import Count, Figure, Shared
-from hostemu.measure.traffic import PacketRate, Routing, Sharing, Tbench, Throughput
+from hostemu.measure.traffic import FrameRate, PacketRate, Routing, Sharing, Tbench, Throughput
 from hostemu.scenario.quantities import Duration, MemorySize, PositiveDuration, Settings, inconsistent
 
 BARE_HOST = "host"
@@ -22,6 +22,7 @@ FIGURES = (
     "iperf",
     "tbench",
     "packets",
+    "stream",
     "sharing",
     "router",
     "memory",
@@ -32,6 +33,7 @@ FIGURES = (
     "ease",
     "costs",
     "actions",
+    "entries",
 )
 """Names of all figures, in the order in which they are listed."""
 
@@ -121,6 +123,17 @@ class Actions(Shared):
     each_ns: PositiveDuration = Field(default=1 * NS_PER_S, alias="each")
 
 
+class KernelEntries(Shared):
+    """Time of a guest for a system call, and for a page fault.
+
+    calls, children: how many system calls, and empty child processes, make one value.
+    """
+
+    memory_bytes: MemorySize = Field(default=32 * 2**20, alias="memory")
+    calls: Annotated[int, Field(ge=1000, le=100_000_000)] = 200_000
+    children: Annotated[int, Field(ge=10, le=1_000_000)] = 200
+
+
 class Quiet(Settings):
     """How quiet the machine must be before a measurement, or a warning says that it was not.
 
@@ -156,12 +169,14 @@ class Campaign(Settings):
     guests: Guests | None = None
     boot: Boot | None = None
     packets: PacketRate | None = None
+    stream: FrameRate | None = None
     sharing: Sharing | None = None
     router: Routing | None = None
     terminals: Terminals | None = None
     ease: Ease | None = None
     costs: CostRuns | None = None
     actions: Actions | None = None
+    entries: KernelEntries | None = None
 
     @model_validator(mode="after")
     def _measures_something(self) -> Self:

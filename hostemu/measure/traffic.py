@@ -14,11 +14,15 @@ TBENCH_SHORTEST_NS = 2 * NS_PER_S
 LARGEST_PAYLOAD = 1472
 """Bytes of a UDP datagram that fit into one Ethernet frame: 1500 without the headers of IPv4 and UDP."""
 
+LARGEST_SEGMENT = 1460
+"""Bytes of a TCP segment that fits into one: 1500 without the headers of IPv4 and TCP."""
+
 EMULATORS_BACKEND = "netns"
 """What is measured of the emulator alone counts as this backend's: its ends are namespaces of this kernel."""
 
 Wirings = Annotated[tuple[Literal["direct", "gine"], ...], Field(strict=False, min_length=1)]
 Clients = Annotated[Several, OneOrMore(1, 10_000)]
+Segment = Annotated[Several, OneOrMore(100, LARGEST_SEGMENT)]
 Payload = Annotated[Several, OneOrMore(16, LARGEST_PAYLOAD)]
 
 
@@ -89,6 +93,18 @@ class PacketRate(Traffic):
 
     payload_bytes: Payload = Field(alias="payload")
     rate_per_s: Annotated[int, Field(alias="rate", ge=1, le=10_000_000)]
+
+
+class FrameRate(Traffic):
+    """A TCP stream from guest to host whose segments the guest's own kernel cuts: frames per second, both ways.
+
+    segment_bytes: largest segment (MSS, with the options of its header); of several sizes, each is a cell.
+    """
+
+    VARIED = ("segment", "segment_bytes")
+
+    segment_bytes: Segment = Field(alias="segment")
+    wirings: Wirings = ("direct",)
 
 
 class Sharing(Traffic):

@@ -38,12 +38,14 @@ class Wanted:
 
     programs: that it must be able to run.  files: that it must have: path in the guest → file here.
     prefix: a network whose every address is its own.
+    segmentation_offload: of its NIC.
     watch: entered while the guest is made and started, and left once it has answered.
     """
 
     memory_bytes: int
     programs: tuple[str, ...] = ()
     prefix: str | None = None
+    segmentation_offload: bool = True
     files: Mapping[str, Path] = field(default_factory=dict)
     watch: Callable[[], AbstractContextManager[object]] = nullcontext
 
@@ -99,7 +101,7 @@ def _gine(bench: Bench, wanted: Wanted) -> Iterator[Pair]:
 
 
 def _spec(bench: Bench, wanted: Wanted, wire: Wire = CABLE) -> GuestSpec:
-    nic = replace(guest_nic(*wanted.prefixes), wire=wire)
+    nic = replace(guest_nic(*wanted.prefixes), wire=wire, segmentation_offload=wanted.segmentation_offload)
     return bench.spec(GUEST, wanted.memory_bytes, (nic,), wanted.programs, wanted.files)
 
 

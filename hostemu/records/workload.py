@@ -33,7 +33,12 @@ class ProgramRecord:
 
 @dataclass
 class WorkloadRecord:
-    """A run of a workload.  mode: "real", "virtual" or "simulated".  verdict: why it is invalid, if it is."""
+    """A run of a workload.
+
+    mode: "real", "virtual" or "simulated".  verdict: why it is invalid, if it is.
+    charge: in virtual time, what computation takes: see measure.costs.Charge.
+    charged_ns: what it has taken in all, by host.
+    """
 
     name: str
     mode: str
@@ -44,11 +49,13 @@ class WorkloadRecord:
     version: str
     started_at: str
     host: dict[str, Any]
+    charge: dict[str, Any] = field(default_factory=dict)
     complete: bool = False
     duration_ns: int = 0
     verdict: list[str] = field(default_factory=list)
     programs: list[ProgramRecord] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    charged_ns: dict[str, int] = field(default_factory=dict)
 
     def conclude(self, awaited: Iterable[str]) -> None:
         """The run is over.  awaited: hosts whose programs should have ended, and well."""

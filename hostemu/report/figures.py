@@ -43,7 +43,7 @@ def scale_of(quantity: Mapping[str, Any]) -> Scale:
     """How a campaign's quantity is shown; counts that were the same every time have no digits."""
     if not quantity["unit"] and quantity["low"] == quantity["high"] and float(quantity["low"]).is_integer():
         return WHOLE
-    return SCALES[quantity["unit"]]
+    return scale_up_to(quantity["high"], quantity["unit"])
 
 
 def half_width(quantity: Mapping[str, Any]) -> float | None:

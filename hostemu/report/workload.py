@@ -29,6 +29,7 @@ def summary_of(record: WorkloadRecord) -> dict[str, Any]:
         "workload": record.name,
         "mode": record.mode,
         "backend": record.backend,
+        "slow_as": record.charge.get("of", ""),
         "seed": record.seed,
         "unit": record.unit,
         "duration_s": record.duration_ns / 1e9,
@@ -46,8 +47,7 @@ def _statistics(values: Any) -> dict[str, float]:
 
 def table_of(summary: dict[str, Any]) -> Table:
     """One run for a terminal."""
-    place = f"real on {summary['backend']} guests" if summary["mode"] == "real" else summary["mode"]
-    table = Table(title=f"{summary['workload']}, {place}", show_header=False)
+    table = Table(title=f"{summary['workload']}, {_kind(summary)}", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_row("time", f"{summary['duration_s']:.3f} s")
@@ -76,7 +76,10 @@ def compared(summaries: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[st
 
 
 def _kind(summary: dict[str, Any]) -> str:
-    return f"real, {summary['backend']}" if summary["mode"] == "real" else str(summary["mode"])
+    """Such as "real, qemu" or "virtual, as slow as qemu"."""
+    if summary["mode"] == "real":
+        return f"real, {summary['backend']}"
+    return ", as slow as ".join(filter(None, (summary["mode"], summary["slow_as"])))
 
 
 def _rows(kinds: list[list[dict[str, Any]]]) -> Iterator[list[str]]:

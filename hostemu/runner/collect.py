@@ -35,7 +35,7 @@ class Order:
         guest's own CPU time of the run.
     planned: what was forecast; empty when nothing was.
     mode: "real", or "virtual" where guests' time is the run's own.
-    frame_ns, kib_ns: in virtual time, what each frame of a guest takes its CPU, and each KiB of it.
+    charge: in virtual time, what computation takes guests' CPUs: fields of Charge.
     """
 
     folder: Path
@@ -48,8 +48,7 @@ class Order:
     settle_s: float = 0.0
     planned: dict[str, Any] = field(default_factory=dict)
     mode: str = "real"
-    frame_ns: int = 0
-    kib_ns: int = 0
+    charge: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -106,6 +105,7 @@ def build_record(order: Order, scenario: Scenario, layout: Layout, outputs: Outp
             "load": dict(outputs.load),
             "used": dict(outputs.used),
             "planned": order.planned,
+            "charge": order.charge,
             "guest_cpu": {name: asdict(used) for name, used in outputs.guest_cpu.items()},
             "clock_drift_ns": {name: drift for name, drift in outputs.clock_drift_ns.items() if drift},
         },

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from hostemu.guests import backend as find_backend
 from hostemu.guests.uml_virtual import require_clock
 from hostemu.lab import call_in_lab, lab_possible
 from hostemu.measure.awake import cores_awake
-from hostemu.measure.costs import NO_COSTS, Costs
+from hostemu.measure.costs import FREE, Charge, Costs
 from hostemu.measure.host import host_facts
 from hostemu.records import read_record, summary, write_record
 from hostemu.runner.backends import resolve_backend
@@ -138,10 +138,10 @@ def play_real(
     return Result(record, summary(read_record(record)))
 
 
-def require_clockwork(kernel: Path | None, costs: Costs) -> None:
-    """HostError where no guests can be played in virtual time, or not be charged with these costs."""
+def require_clockwork(kernel: Path | None, charge: Charge) -> None:
+    """HostError where no guests can be played in virtual time, or their computation cannot be charged."""
     find_backend("uml").require(kernel)
-    require_clock(kernel, is_charged=bool(costs.guest_frame_ns or costs.guest_kib_ns))
+    require_clock(kernel, is_charged=not charge.is_free)
     require_lab()
 
 
@@ -151,16 +151,16 @@ def play_virtual(
     time_scale: float,
     on_event: OnEvent,
     kernel: Path | None = None,
-    costs: Costs = NO_COSTS,
+    charge: Charge = FREE,
 ) -> Result:
     """Play the scenario on guests with kernels of their own, in virtual time.
 
-    costs: of them, what frames take a guest's CPU is charged; all else computation takes no time.
+    charge: what computation takes guests' CPUs.
     InputError and HostError come before anything is made.
     """
     began_ns = time.monotonic_ns()
     require_virtual(scenario.scaled(time_scale))
-    require_clockwork(kernel, costs)
+    require_clockwork(kernel, charge)
     folder = _run_folder(output, scenario, "virtual", time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {
@@ -172,8 +172,7 @@ def play_virtual(
         "host": host_facts(),
         "began_ns": began_ns,
         "mode": "virtual",
-        "frame_ns": costs.guest_frame_ns,
-        "kib_ns": costs.guest_kib_ns,
+        "charge": asdict(charge),
     }
     with cores_awake():
         call_in_lab("hostemu.runner.virtual:play", order, on_event=on_event)

@@ -23,6 +23,7 @@ from hostemu.guests.api import Guest, GuestSpec
 from hostemu.guests.booting import LAB_FOLDER
 from hostemu.guests.uml_virtual import VirtualUmlGuest
 from hostemu.lab import NetNamespace
+from hostemu.measure.costs import Charge
 from hostemu.records import RecordWriter
 from hostemu.runner.collect import Order
 from hostemu.runner.fabric import Means, kernel_guests, virtual_network
@@ -79,7 +80,7 @@ class VirtualRun(RealRun):
         center = self._programs(group, guests)
         writer = RecordWriter(self.order.folder / "record.h5", CHECKPOINT_S)
         offsets_ns = clock_offsets_ns(guests)
-        calendar.charge(self.order.frame_ns, self.order.kib_ns)
+        calendar.charge(Charge(**self.order.charge))
         start_ns = calendar.now_ns + round(lead_s(len(group.programs)) * S)
         simulated.start(start_ns)
         group.send_start(start_ns, offsets_ns)

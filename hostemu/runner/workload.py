@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hostemu.base.packages import missing
 from hostemu.guests import backend as find_backend
 from hostemu.lab import call_in_lab
 from hostemu.measure.awake import cores_awake
-from hostemu.measure.costs import NO_COSTS, Costs
+from hostemu.measure.costs import FREE, Charge
 from hostemu.measure.host import host_facts
 from hostemu.records.workload import NAME, WorkloadRecord, read_workload, write_workload
 from hostemu.runner.play import chosen_backend, new_folder, require_clockwork, require_lab, started_now
@@ -57,13 +58,13 @@ def play_workload_virtual(
     output: Path,
     on_event: OnEvent,
     kernel: Path | None = None,
-    costs: Costs = NO_COSTS,
+    charge: Charge = FREE,
 ) -> tuple[Path, WorkloadRecord]:
-    """Play it on guests with kernels of their own, in virtual time; as play_workload.  costs: as of play_virtual."""
+    """Play it on guests with kernels of their own, in virtual time; as play_workload.  charge: as of play_virtual."""
     _require_programs(workload)
     lookahead_ns(network_without_descriptors(workload))
-    require_clockwork(kernel, costs)
-    return _in_lab(workload, files, "uml", output, on_event, kernel, "virtual", costs)
+    require_clockwork(kernel, charge)
+    return _in_lab(workload, files, "uml", output, on_event, kernel, "virtual", charge)
 
 
 def _in_lab(
@@ -74,7 +75,7 @@ def _in_lab(
     on_event: OnEvent,
     kernel: Path | None,
     mode: str,
-    costs: Costs = NO_COSTS,
+    charge: Charge = FREE,
 ) -> tuple[Path, WorkloadRecord]:
     kind = backend if mode == "real" else mode
     folder = new_folder(output, f"{workload.name}-{kind}-seed{workload.seed}")
@@ -88,8 +89,7 @@ def _in_lab(
             "mode": mode,
             "started_at": started_now(),
             "host": {**host_facts(), "cores_awake": are_awake},
-            "frame_ns": costs.guest_frame_ns,
-            "kib_ns": costs.guest_kib_ns,
+            "charge": asdict(charge),
         }
         call_in_lab("hostemu.runner.workload_lab:play", order, on_event=on_event)
     return folder / NAME, read_workload(folder / NAME)

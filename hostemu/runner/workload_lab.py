@@ -7,7 +7,7 @@ import selectors
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +19,7 @@ from hostemu.guests import backend as find_backend
 from hostemu.guests.api import Guest, GuestProcess, GuestSpec
 from hostemu.guests.uml_virtual import VirtualUmlGuest
 from hostemu.lab import NetNamespace
+from hostemu.measure.costs import Charge
 from hostemu.measure.host import LoadMonitor
 from hostemu.records.workload import NAME, ProgramRecord, WorkloadRecord, write_workload
 from hostemu.runner.fabric import NIC, SYSCTLS, nic_of, star_of
@@ -40,7 +41,10 @@ CHECKPOINT_S = 5.0
 
 @dataclass(frozen=True)
 class WorkloadOrder:
-    """What the process outside the lab asks for.  folder: the run's.  files: the workload's.  mode: as in records."""
+    """What the process outside the lab asks for.
+
+    folder: the run's.  files: the workload's.  mode: as in records.  charge: as in collect.Order.
+    """
 
     folder: Path
     files: Path
@@ -49,8 +53,7 @@ class WorkloadOrder:
     mode: str
     started_at: str
     host: dict[str, Any]
-    frame_ns: int = 0
-    kib_ns: int = 0
+    charge: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ class RealWorkload:
             version=__version__,
             started_at=order.started_at,
             host=order.host,
+            charge=order.charge,
         )
 
     # What differs between real and virtual time.
@@ -215,7 +219,7 @@ class RealWorkload:
         return {
             host.name: GuestSpec(
                 host.name,
-                (nic_of(host.plan),),
+                (replace(nic_of(host.plan), segmentation_offload=host.group.segmentation_offload),),
                 memory_bytes=host.group.memory_bytes,
                 sysctls=SYSCTLS,
                 kernel=kernel,
@@ -283,7 +287,7 @@ class VirtualWorkload(RealWorkload):
             seed = f"{self.workload.seed} {name}"
             guests[name] = VirtualUmlGuest(spec, folder, self._calendar, number, seed, site)
         boot_virtual(self._calendar, guests, self._stack, self._emit)
-        self._calendar.charge(self.order.frame_ns, self.order.kib_ns)
+        self._calendar.charge(Charge(**self.order.charge))
         self._guests = guests
 
     def _now_ns(self) -> int:
@@ -298,3 +302,4 @@ class VirtualWorkload(RealWorkload):
     def _finish(self) -> None:
         self.record.verdict += [f"emulator counters: {text}" for text in self._calendar.imbalances()]
         self.record.lines = [asdict(line) for line in self._calendar.line_counters()]
+        self.record.charged_ns = {name: self._calendar.charged_ns(number) for number, name in enumerate(self._guests)}

@@ -61,6 +61,7 @@ class Group(Settings):
     """Hosts that are alike.
 
     memory_bytes: of a guest with a kernel of its own.  needs: commands that this machine must have.
+    segmentation_offload: its kernel may send several TCP segments as one frame; in virtual time it never does.
     starts_ns: when the first one's program starts; the others' follow, stagger_ns apart.
     ends: the run waits until these programs have ended; others are ended with it.
     values: "stdout": each line of a program's output is a number, which is a measured value.
@@ -71,6 +72,7 @@ class Group(Settings):
     needs: Annotated[tuple[str, ...], Field(strict=False)] = ()
     memory_bytes: MemorySize = Field(default=64 * 2**20, alias="memory")
     line: LineSettings = LineSettings()
+    segmentation_offload: bool = True
     starts_ns: Duration = Field(default=0, alias="starts")
     stagger_ns: Duration = Field(default=0, alias="stagger")
     ends: bool = True

@@ -23,6 +23,7 @@ from hostemu.gine.assemble import assemble
 from hostemu.gine.network import Network, Port, parse_mac
 from hostemu.gine.shared import Shared
 from hostemu.gine.world import DROP_NO_SLOT
+from hostemu.measure.costs import Charge
 from hostemu.sim.virtual.board import Channels, GuestBoard
 from hostemu.sim.virtual.tables import MOST_FDS, MOST_INTERFACES, Meeting, empty_machines
 from hostemu.sim.virtual.windows import DONE, SILENT, TRACE_FULL, advance
@@ -222,10 +223,11 @@ class Calendar:
         self._epoll.register(fd, select.EPOLLIN)
         socket.send_fds(sock, [_START.pack(ACK, seq, 0)], [self._meeting.fd])
 
-    def charge(self, frame_ns: int, kib_ns: int) -> None:
-        """From now on each frame that a guest sends or is handed takes its CPU so long, and each KiB of it."""
-        self._machines.desks.frame_ns = frame_ns
-        self._machines.desks.kib_ns = kib_ns
+    def charge(self, charge: Charge) -> None:
+        """From now on what guests' kernels do takes their CPUs so long."""
+        desks = self._machines.desks
+        desks.frame_ns, desks.kib_ns = charge.frame_ns, charge.kib_ns
+        desks.call_ns, desks.fault_ns = charge.call_ns, charge.fault_ns
 
     def charged_ns(self, number: int) -> int:
         """What has been charged of a guest's time."""

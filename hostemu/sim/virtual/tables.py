@@ -46,7 +46,7 @@ HALL = np.dtype(
 _DESK = [
     *("now_ns", "free_ns", "calls", "in_bytes"),
     *(f"mac{nic}" for nic in range(MOST_INTERFACES)),
-    *("frame_ns", "kib_ns"),
+    *("frame_ns", "kib_ns", "call_ns", "fault_ns"),
     *("reason", "wanted_ns", "is_owed", "out_bytes", "taken", "no_buffer", "too_long", "messages", "charged_ns"),
 ]
 DESK = np.dtype(

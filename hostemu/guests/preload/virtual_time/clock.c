@@ -141,6 +141,11 @@ void clock_owe(int64_t frame_bytes)
     owed_ns += desk->frame_ns + desk->kib_ns * frame_bytes / 1024;
 }
 
+void clock_owe_entry(bool is_fault)
+{
+    owed_ns += is_fault ? desk->fault_ns : desk->call_ns;
+}
+
 /* As udelay() of a kernel that works: interrupts that come meanwhile are served behind it. */
 void clock_pay(bool is_told)
 {

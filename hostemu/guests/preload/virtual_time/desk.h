@@ -32,6 +32,7 @@ struct desk {
     int64_t in_bytes; /* of frames that have come */
     uint8_t macs[MOST_INTERFACES][8];
     int64_t frame_ns, kib_ns; /* CPU time that a frame takes the guest, and each 1024 octets of it */
+    int64_t call_ns, fault_ns; /* and each time that a program enters its kernel, by a system call, by a page fault */
     /* from the guest */
     int64_t reason;
     int64_t wanted_ns; /* when it wants to run */
@@ -40,7 +41,7 @@ struct desk {
     int64_t taken, no_buffer, too_long; /* frames that have come; that it could not take, or not send */
     int64_t messages; /* between kernel and library, for which nobody waited */
     int64_t charged_ns; /* CPU time that has been paid with the guest's own */
-    int64_t spare[8];
+    int64_t spare[6];
 };
 
 _Static_assert(sizeof(struct desk) == 256, "DESK in tables.py");

@@ -17,12 +17,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "../kernel.h"
 #include "virtual_time.h"
@@ -46,6 +48,7 @@ static struct {
     struct epoll_event event;
 } known[MOST_KNOWN]; /* what the kernel has epoll watch */
 static size_t known_count;
+static bool is_fault; /* a program has stopped since it wants a page */
 static bool is_asking; /* the guest has found something since its SIGIO, and asks for more */
 
 int connect(int fd, const struct sockaddr *address, socklen_t length)
@@ -126,7 +129,15 @@ int poll(struct pollfd *asked, nfds_t count, int timeout_ms)
 }
 #pragma GCC diagnostic pop
 
-/* A program of the guest's goes on: first its kernel's work takes time. */
+pid_t waitpid(pid_t process, int *status, int options)
+{
+    long stopped = kernel(SYS_wait4, process, (long)status, options, 0);
+    if (stopped > 0 && status && WIFSTOPPED(*status) && WSTOPSIG(*status) == SIGSEGV)
+        is_fault = true;
+    return (pid_t)stopped;
+}
+
+/* A program of the guest's goes on behind a system call, a page fault, …: first its kernel's work takes time. */
 long ptrace(int request, ...)
 {
     va_list rest;
@@ -139,11 +150,15 @@ long ptrace(int request, ...)
     case PEEK_DATA:
     case PEEK_USER: /* what glibc returns, the kernel writes */
         return kernel(SYS_ptrace, request, process, address, (long)&word) < 0 ? -1 : word;
-    case GO_ON:
-    case GO_ON_A_STEP:
     case GO_ON_TO_CALL:
     case GO_ON_EMULATED:
     case GO_ON_EMULATED_A_STEP:
+        if (desk)
+            clock_owe_entry(is_fault);
+        is_fault = false;
+        /* fall through */
+    case GO_ON: /* code of the kernel's own in the program's process */
+    case GO_ON_A_STEP:
         if (desk)
             clock_pay(false);
     }

@@ -24,6 +24,7 @@ ssize_t clock_read(void *message, size_t length);
 bool clock_is_readable(void);
 void clock_wait(void);               /* until the guest is to run */
 void clock_owe(int64_t frame_bytes); /* a frame has taken the guest's CPU */
+void clock_owe_entry(bool is_fault); /* a program has entered its kernel */
 void clock_pay(bool is_told); /* let time pass for what is owed; is_told: the guest's clock is as it was told last */
 void hand_over(int reason);   /* give the calendar its turn, and wait for one's own */
 
