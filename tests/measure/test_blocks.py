@@ -147,6 +147,32 @@ def test_a_kernel_of_its_own_forwards_too(tmp_path: Path) -> None:
     check_router(found)
 
 
+@needs_lab
+@may_build
+@pytest.mark.skipif(shutil.which("iperf3") is None, reason="not found: iperf3")
+def test_a_stream_without_segmentation_offload_has_frames_of_a_segment_each(tmp_path: Path) -> None:
+    lean_kernel("uml")
+    settings = {**TRAFFIC, "repeats": 1, "duration": "1 s", "segment": [500, 1460], "wirings": ["direct"]}
+    found = measured(tmp_path, only("stream", **settings), "netns", "uml")
+    for m in found:
+        payload = m["parameters"]["segment"] - 12  # of which timestamps are a part
+        assert 66 < m["values"]["stream_frame_bytes"] <= payload + 66
+        sent = m["values"]["stream_bps"] / 8 / payload
+        assert m["raw"]["frames"] > 0.9 * sent
+        assert sum(name.endswith("per_s") for name in m["values"]) == 1
+
+
+@needs_lab
+@may_build
+def test_system_calls_and_page_faults_take_a_kernel_in_a_process_longer(tmp_path: Path) -> None:
+    lean_kernel("uml")
+    settings = {"repeats": 1, "timeout": "60 s", "calls": 20_000, "children": 30}
+    here, there = measured(tmp_path, only("entries", **settings), "netns", "uml")
+    for name in ("guest_call_ns", "guest_fault_ns"):
+        assert 0 < here["values"][name] < there["values"][name] < 10e6
+    assert here["raw"]["faults_of_child"] == pytest.approx(there["raw"]["faults_of_child"], rel=0.1)
+
+
 def check_router(measured: dict[str, Any]) -> None:
     """What came out went in; what is told of the queue goes with what was lost."""
     raw, values = measured["raw"], measured["values"]

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from hostemu.base.errors import CommandFailed, RunError
 from hostemu.measure.echo import checksum, echo_request
+from hostemu.measure.frame_rate import rates
 from hostemu.measure.host_end import arrived_datagrams, ports_in_state
+from hostemu.measure.kernel_entries import faults_in
 from hostemu.measure.packet_rate import sender
 from hostemu.measure.router_capacity import capacity, queue
 from hostemu.measure.sharing import shares_bps
@@ -51,6 +53,15 @@ def test_a_router_that_was_not_overloaded_could_do_at_least_what_it_did() -> Non
     assert capacity(offered=1000, forwarded=990, seconds=2.0) == {"router_frames_at_least_per_s": 495.0}
     with pytest.raises(RunError, match="forwards nothing"):
         capacity(offered=1000, forwarded=0, seconds=2.0)
+
+
+def test_a_guest_that_was_not_busy_could_take_at_least_the_frames_that_it_took() -> None:
+    assert rates(1000, 500_000, 2.0, 1.9) == {"stream_frames_per_s": 500, "stream_frame_bytes": 500}
+    assert rates(1000, 500_000, 2.0, 1.0) == {"stream_frames_at_least_per_s": 500, "stream_frame_bytes": 500}
+
+
+def test_faults_are_those_of_a_process_and_its_children_whatever_its_name() -> None:
+    assert faults_in("77 (a) b) S 1 77 77 0 -1 4194560 300 4000 0 0 1 2 3 4 20 0 1 0 100") == 4300
 
 
 def test_a_queue_is_known_only_where_something_was_lost() -> None:

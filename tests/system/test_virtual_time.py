@@ -80,13 +80,36 @@ def test_round_trips_are_as_long_as_their_lines(delay_ms: int) -> None:
 def test_frames_take_the_time_that_is_charged_for_them() -> None:
     """Either frame of an echo, of 98 octets, is paid for by who sends it and by who is handed it."""
     frame_ns, kib_ns, count = 200_000, 1_024_000, 5
-    argument = {"delay_ns": 10 * MS, "count": count, "frame_ns": frame_ns, "kib_ns": kib_ns}
+    argument = {"delay_ns": 10 * MS, "count": count, "charge": {"frame_ns": frame_ns, "kib_ns": kib_ns}}
     result: dict[str, Any] = call_in_lab("tests.system.virtual_guests:ping", argument)
     times_us = [round(1000 * float(text)) for text in re.findall(r"time=([0-9.]+) ms", result["said"])]
     each_us = (frame_ns + 98 * kib_ns // 1024) // 1000
     assert len(times_us) == count
     assert all(0 <= time_us - 40_000 - 4 * each_us <= 2 for time_us in times_us)
     assert all(charged_ns >= 2 * count * each_us * 1000 for charged_ns in result["charged_ns"])
+
+
+def test_system_calls_take_the_time_that_is_charged_for_them() -> None:
+    """dd makes two for each octet, and some more."""
+    call_ns, octets = 10_000, (100, 1100)
+    commands = [["busybox", "dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={count}"] for count in octets]
+    few, many = call_in_lab(
+        "tests.system.virtual_guests:charged", {"charge": {"call_ns": call_ns}, "commands": commands}
+    )
+    assert many["charged_ns"] - few["charged_ns"] == pytest.approx(2000 * call_ns, rel=0.02)
+    assert many["took_ns"] - few["took_ns"] == pytest.approx(2000 * call_ns, rel=0.1)
+
+
+def test_page_faults_take_the_time_that_is_charged_for_them() -> None:
+    fault_ns = 10_000
+    commands = [["sh", "-c", f"i=0; while [ $i -lt {count} ]; do (:); i=$((i + 1)); done"] for count in (10, 30, 30)]
+    few, many, again = call_in_lab(
+        "tests.system.virtual_guests:charged", {"charge": {"fault_ns": fault_ns}, "commands": commands}
+    )
+    each = (many["charged_ns"] - few["charged_ns"]) / (20 * fault_ns)
+    assert 10 < each < 500
+    assert again["charged_ns"] == pytest.approx(many["charged_ns"], rel=0.02)
+    assert many["took_ns"] >= many["charged_ns"]
 
 
 def test_runs_repeat_byte_by_byte_however_busy_the_machine_is(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hostemu.base.deadline import Deadline
+from hostemu.measure.costs import Costs, save_costs
 from tests.command_line import ENVIRONMENT, hostemu
 from tests.contract.conftest import require
 from tests.guests.kernels import lean_kernel, may_build
@@ -88,6 +89,41 @@ def test_a_web_server_in_virtual_time_is_as_the_simulated_one_and_repeats(tmp_pa
     assert found["mean"] == pytest.approx(simulated["mean"], rel=0.05)
 
 
+@needs_web
+@pytest.mark.parametrize("backend", ["uml", "qemu"])
+def test_a_page_comes_whole_to_a_kernel_of_its_own_over_a_slow_line(backend: str, tmp_path: Path) -> None:
+    """The sender hands over many packets as one frame, which the emulator cuts."""
+    require(backend)
+    lean_kernel({"uml": "uml", "qemu": "x86"}[backend])
+    found = played(
+        tmp_path, "run", *SMALL[:1], "--backend", backend, "--set", "groups.client.count=1", "--set", ASKS_TWICE
+    )
+    assert found["groups"]["client"]["values"] == 2
+    assert "drops" not in str(found["verdict"])
+
+
+@needs_web
+@pytest.mark.usefixtures("_kernel")
+def test_guests_may_be_slow_and_runs_repeat(tmp_path: Path) -> None:
+    save_costs(Costs(guest_frame_ns=20_000, guest_call_ns=5_000, guest_fault_ns=50_000), tmp_path / "slow.toml")
+    runs = []
+    for words in ([], *[["--model", "../slow.toml", "--slow-as", "uml"]] * 2):
+        folder = tmp_path / str(len(runs))
+        folder.mkdir()
+        played(folder, "run", *SMALL, "--set", ASKS_TWICE, "--time", "virtual", *words)
+        (path,) = folder.rglob("workload.json")
+        runs.append(json.loads(path.read_text()))
+    free, slow, again = runs
+    assert slow["programs"] == again["programs"]
+    assert slow["lines"] == again["lines"]
+    assert slow["charge"]["of"] == "uml"
+    assert slow["charged_ns"] == again["charged_ns"]
+    assert not any(free["charged_ns"].values())
+    means = [sum(sum(row["values"]) for row in run["programs"]) for run in (free, slow)]
+    assert means[0] < means[1]
+    assert "virtual, as slow as uml (2)" in hostemu("compare", ".", "--markdown", cwd=tmp_path).stdout
+
+
 @pytest.mark.usefixtures("_kernel")
 def test_a_script_of_this_machine_runs_on_another_kernel(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
@@ -151,7 +187,7 @@ def test_numbers_are_values_and_other_words_are_told(tmp_path: Path) -> None:
         ),
         (["simulate", "hello.toml"], 2, "does not know what the programs of group one do"),
         (["run", "www", "--model", "thesis-2008-models"], 2, "--time virtual with --model"),
-        ([*VIRTUAL, "--model", "thesis-2008-models", "--slow-as", "netns"], 2, "netns"),
+        ([*VIRTUAL, "--model", "thesis-2008-models", "--slow-as", "netns"], 2, "nothing to charge netns guests with"),
     ],
 )
 def test_what_cannot_be_played_is_refused(words: list[str], code: int, said: str, tmp_path: Path) -> None:

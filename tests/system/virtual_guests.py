@@ -15,6 +15,7 @@ from hostemu.guests.booting import LAB_FOLDER
 from hostemu.guests.uml_virtual import VirtualUmlGuest
 from hostemu.lab import NetNamespace
 from hostemu.lines.spec import LineSpec
+from hostemu.measure.costs import Charge
 from hostemu.sim.virtual import Calendar
 from hostemu.sim.virtual.calendar import port_descriptors
 
@@ -67,14 +68,26 @@ def running(count: int, line: LineSpec, **options: Any) -> Iterator[tuple[Calend
 def ping(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
     """What ping says of `count` round trips over two lines of `delay_ns` and back.
 
-    frame_ns, kib_ns: what each frame takes a guest's CPU.
+    charge: what computation takes a guest's CPU.
     """
     with running(2, LineSpec(delay_ns=argument["delay_ns"])) as (calendar, guests):
-        calendar.charge(argument.get("frame_ns", 0), argument.get("kib_ns", 0))
+        calendar.charge(Charge(**argument.get("charge", {})))
         command = ["ping", "-c", str(argument["count"]), address_of(1)]
         done = guests[0].run(command, deadline=Deadline.after(60, "ping"))
         charged_ns = [calendar.charged_ns(number) for number in range(2)]
         return {"said": done.stdout.decode(), "counters": calendar.counters(), "charged_ns": charged_ns}
+
+
+def charged(argument: dict[str, Any], emit: Emit) -> list[dict[str, int]]:
+    """How long each of `commands` takes in virtual time, and what is charged of it."""
+    with running(2, LineSpec(delay_ns=1_000_000)) as (calendar, guests):
+        calendar.charge(Charge(**argument["charge"]))
+        found = []
+        for command in argument["commands"]:
+            began_ns, before_ns = calendar.now_ns, calendar.charged_ns(0)
+            guests[0].run(command, deadline=Deadline.after(60, "a command"))
+            found.append({"took_ns": calendar.now_ns - began_ns, "charged_ns": calendar.charged_ns(0) - before_ns})
+        return found
 
 
 def pings(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
