@@ -88,7 +88,9 @@ def run(
             raise InputError(
                 "programs cannot be made faster", expected="no --time-scale for a workload", found=str(time_scale)
             )
-        _run_workload(scenario, overrides(settings, seed), backend, clock, output, kernel, charge, json)
+        _run_workload(
+            scenario, overrides(settings, seed), backend, clock, output, kernel, charge, json, anyway=anyway
+        )
         return
     plan = load_scenario(scenario, overrides(settings, seed))
     if clock is Clock.VIRTUAL:
@@ -97,7 +99,7 @@ def run(
     title = f"{plan.name}: {plan.fleet.terminals} terminals on {plan.guests} {kind}guests"
     with progress_bar(title, eta=True) as progress:
         if clock is Clock.VIRTUAL:
-            result = play_virtual(plan, output, time_scale, RunDisplay(progress), kernel, charge)
+            result = play_virtual(plan, output, time_scale, RunDisplay(progress), kernel, charge, anyway=anyway)
         else:
             result = play_real(plan, backend, output, time_scale, RunDisplay(progress), kernel, anyway=anyway)
     write_json(json, result.summary)
@@ -121,6 +123,8 @@ def _run_workload(
     kernel: Path | None,
     charge: Charge,
     json: Path | None,
+    *,
+    anyway: bool,
 ) -> None:
     """Play a workload on guests."""
     workload = load_workload(name, settings)
@@ -128,9 +132,11 @@ def _run_workload(
         display = RunDisplay(progress)
         if clock is Clock.VIRTUAL:
             _virtual(backend)
-            path, record = play_workload_virtual(workload, folder_of(name), output, display, kernel, charge)
+            path, record = play_workload_virtual(
+                workload, folder_of(name), output, display, kernel, charge, anyway=anyway
+            )
         else:
-            path, record = play_workload(workload, folder_of(name), backend, output, display, kernel)
+            path, record = play_workload(workload, folder_of(name), backend, output, display, kernel, anyway=anyway)
     show_workload(path, record, json)
 
 

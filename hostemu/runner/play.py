@@ -152,20 +152,24 @@ def play_virtual(
     on_event: OnEvent,
     kernel: Path | None = None,
     charge: Charge = FREE,
+    *,
+    anyway: bool = False,
 ) -> Result:
     """Play the scenario on guests with kernels of their own, in virtual time.
 
-    charge: what computation takes guests' CPUs.
+    charge: what computation takes guests' CPUs.  anyway: as of play_real.
     InputError and HostError come before anything is made.
     """
     began_ns = time.monotonic_ns()
     require_virtual(scenario.scaled(time_scale))
     require_clockwork(kernel, charge)
+    if not anyway:
+        require_room(scenario, "uml", {})
     folder = _run_folder(output, scenario, "virtual", time_scale)
     (folder / "scenario.toml").write_text(scenario.to_toml())
     order = {
         "folder": str(folder),
-        "backend": "uml-virtual",
+        "backend": "-as-".join(filter(None, ("uml-virtual", charge.of))),
         "kernel": None if kernel is None else str(kernel.resolve()),
         "time_scale": time_scale,
         "started_at": started_now(),

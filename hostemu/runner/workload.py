@@ -16,6 +16,7 @@ from hostemu.measure.awake import cores_awake
 from hostemu.measure.costs import FREE, Charge
 from hostemu.measure.host import host_facts
 from hostemu.records.workload import NAME, WorkloadRecord, read_workload, write_workload
+from hostemu.runner.forecast.room import limits_of_workload, require_within
 from hostemu.runner.play import chosen_backend, new_folder, require_clockwork, require_lab, started_now
 from hostemu.runner.tools import install_hint
 from hostemu.runner.workload_lab import network_without_descriptors
@@ -39,16 +40,26 @@ def _require_programs(workload: Workload) -> None:
 
 
 def play_workload(
-    workload: Workload, files: Path, backend: str, output: Path, on_event: OnEvent, kernel: Path | None = None
+    workload: Workload,
+    files: Path,
+    backend: str,
+    output: Path,
+    on_event: OnEvent,
+    kernel: Path | None = None,
+    *,
+    anyway: bool = False,
 ) -> tuple[Path, WorkloadRecord]:
-    """Play it on guests of `backend`; the record's file, and what it holds.  files: the workload's own folder.
+    """Play it on guests of `backend`; the record's file, and what it holds.
 
+    files: the workload's own folder.  anyway: also where a limit of this machine is known not to suffice.
     InputError and HostError come before anything is made.
     """
     _require_programs(workload)
     backend = chosen_backend(backend, on_event)
     find_backend(backend).require(kernel)
     require_lab()
+    if not anyway:
+        require_within(limits_of_workload(workload, backend))
     return _in_lab(workload, files, backend, output, on_event, kernel, "real")
 
 
@@ -59,11 +70,15 @@ def play_workload_virtual(
     on_event: OnEvent,
     kernel: Path | None = None,
     charge: Charge = FREE,
+    *,
+    anyway: bool = False,
 ) -> tuple[Path, WorkloadRecord]:
     """Play it on guests with kernels of their own, in virtual time; as play_workload.  charge: as of play_virtual."""
     _require_programs(workload)
     lookahead_ns(network_without_descriptors(workload))
     require_clockwork(kernel, charge)
+    if not anyway:
+        require_within(limits_of_workload(workload, "uml"))
     return _in_lab(workload, files, "uml", output, on_event, kernel, "virtual", charge)
 
 

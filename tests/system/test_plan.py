@@ -52,7 +52,7 @@ def test_a_fleet_that_does_not_fit_is_refused_before_anything_starts(tmp_path: P
     for verb in (("run",), ("plan", "--no-measure")):
         done = hostemu(*verb, *vast, cwd=tmp_path)
         assert done.returncode == 3, done.stderr
-        assert "cannot play the scenario" in done.stderr
+        assert "cannot play this" in done.stderr
         assert "MemAvailable" in done.stderr
     assert list(tmp_path.iterdir()) == []
 

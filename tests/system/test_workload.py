@@ -185,6 +185,8 @@ def test_numbers_are_values_and_other_words_are_told(tmp_path: Path) -> None:
             2,
             "time",
         ),
+        (["run", "www", "--backend", "uml", "--set", "groups.client.memory='64 GiB'"], 3, "vm.max_map_count"),
+        ([*VIRTUAL, "--set", "groups.client.memory='64 GiB'"], 3, "vm.max_map_count"),
         (["simulate", "hello.toml"], 2, "does not know what the programs of group one do"),
         (["run", "www", "--model", "thesis-2008-models"], 2, "--time virtual with --model"),
         ([*VIRTUAL, "--model", "thesis-2008-models", "--slow-as", "netns"], 2, "nothing to charge netns guests with"),

@@ -10,10 +10,11 @@ from typing import Any
 
 from hostemu.base.errors import HostError
 from hostemu.measure.host import SATURATED
-from hostemu.measure.limits import COSTS, Limit, Plan, examine
+from hostemu.measure.limits import COSTS, HOSTS_BESIDE, Limit, Plan, examine
 from hostemu.runner.doctor import facts_of_lab
 from hostemu.runner.forecast.predict import Forecast
 from hostemu.scenario import Scenario
+from hostemu.scenario.workload import Workload
 
 ROUGH = 2
 MEMORY_LIMITS = ("MemAvailable", "memory.max", "memory.limit_in_bytes")
@@ -25,12 +26,21 @@ def limits_of(scenario: Scenario, backend: str, memory_bytes: float | None = Non
 
     memory_bytes: what the run is known to need; None: by what a guest usually takes.
     """
-    if backend not in COSTS:
+    guests, terminals = max(1, scenario.real_guests), scenario.fleet.terminals_per_guest
+    return limits_of_plan(Plan(backend, guests, terminals, scenario.hosts.memory_bytes), memory_bytes)
+
+
+def limits_of_workload(workload: Workload, backend: str) -> list[Limit]:
+    """The same for a workload's hosts, with the memory of the largest."""
+    largest = max(group.memory_bytes for group in workload.groups.values())
+    return limits_of_plan(Plan(backend, max(1, workload.hosts - HOSTS_BESIDE), 0, largest))
+
+
+def limits_of_plan(plan: Plan, memory_bytes: float | None = None) -> list[Limit]:
+    """Every limit of this machine that guests like these may meet; see limits_of."""
+    if plan.backend not in COSTS:
         return []
-    facts = facts_of_lab(usable=backend == "uml")
-    plan = Plan(
-        backend, max(1, scenario.real_guests), scenario.fleet.terminals_per_guest, scenario.hosts.memory_bytes
-    )
+    facts = facts_of_lab(usable=plan.backend == "uml")
     limits = examine(facts, plan)
     if memory_bytes is None:
         return limits
@@ -70,7 +80,11 @@ def free_bytes(folder: Path) -> int:
 def require_room(scenario: Scenario, backend: str, planned: dict[str, Any]) -> None:
     """HostError, before anything is started, when limits or memory do not suffice.  planned: an earlier forecast."""
     memory = planned.get("memory_bytes", {}).get("value")
-    limits = limits_of(scenario, backend, memory)
+    require_within(limits_of(scenario, backend, memory))
+
+
+def require_within(limits: Sequence[Limit]) -> None:
+    """HostError when one of these limits is hit."""
     reasons = list(refusals(limits, None, Path()))
     if reasons:
         fixes = dict.fromkeys(limit.fix for limit in limits if limit.is_hit)
@@ -79,4 +93,4 @@ def require_room(scenario: Scenario, backend: str, planned: dict[str, Any]) -> N
 
 def no_room(reasons: Sequence[str], fix: str) -> HostError:
     """The error that says what is lacking."""
-    return HostError("this machine cannot play the scenario", found="; ".join(reasons), hint=fix or "a smaller fleet")
+    return HostError("this machine cannot play this", found="; ".join(reasons), hint=fix or "a smaller fleet")
