@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from hostemu.fitting import load_charged, load_costs_or_models, remarks
+from hostemu.fitting import find_models, holds_models, load_charged, load_costs_or_models, remarks
 from hostemu.measure.costs import FREE, NO_COSTS, Charge, Costs
 from hostemu.measure.host import host_facts
 
@@ -45,7 +45,8 @@ def charge_from(model: str | None, backend: str) -> Charge:
     facts = host_facts()
     costs = load_charged(model, backend, facts)
     _tell(costs, model, backend, facts)
-    return replace(costs.charge, of=backend)
+    path = find_models(model)
+    return replace(costs.charge, of=backend if holds_models(path) else path.stem)
 
 
 def _tell(costs: Costs, model: str, backend: str, facts: Mapping[str, Any]) -> None:

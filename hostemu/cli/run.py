@@ -70,12 +70,15 @@ def run(
         typer.Option(
             "--model",
             metavar="FILE",
-            help="With --time virtual: what frames and system calls take guests' CPUs, from models that `hostemu "
-            "calibrate charges` has made, or thesis-2008-models; without it computation takes no time.",
+            help="With --time virtual: what frames, system calls and page faults take guests' CPUs, from models that "
+            "`hostemu calibrate charges` has made, or thesis-2008-models; without it computation takes no time.",
         ),
     ] = None,
     slow_as: Annotated[
-        str, typer.Option("--slow-as", metavar="BACKEND", help="The guests whose costs are taken from --model.")
+        str,
+        typer.Option(
+            "--slow-as", metavar="BACKEND", help="The guests whose figures are taken from models of several."
+        ),
     ] = "uml",
     json: JsonOption = None,
 ) -> None:

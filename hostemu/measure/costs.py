@@ -87,7 +87,7 @@ class Provenance:
 class Charge:
     """What computation takes the CPU of a guest in virtual time; all else is free.
 
-    of: guests of which backend are as slow.
+    of: what is as slow, for people: guests of a backend, or a file.
     frame_ns, kib_ns: each frame that passes its NIC either way, and each 1024 bytes of it.
     call_ns, fault_ns: each time that a program enters its kernel, by a system call, by a page fault.
     """

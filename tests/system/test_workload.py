@@ -107,7 +107,7 @@ def test_a_page_comes_whole_to_a_kernel_of_its_own_over_a_slow_line(backend: str
 def test_guests_may_be_slow_and_runs_repeat(tmp_path: Path) -> None:
     save_costs(Costs(guest_frame_ns=20_000, guest_call_ns=5_000, guest_fault_ns=50_000), tmp_path / "slow.toml")
     runs = []
-    for words in ([], *[["--model", "../slow.toml", "--slow-as", "uml"]] * 2):
+    for words in ([], *[["--model", "../slow.toml"]] * 2):
         folder = tmp_path / str(len(runs))
         folder.mkdir()
         played(folder, "run", *SMALL, "--set", ASKS_TWICE, "--time", "virtual", *words)
@@ -116,12 +116,12 @@ def test_guests_may_be_slow_and_runs_repeat(tmp_path: Path) -> None:
     free, slow, again = runs
     assert slow["programs"] == again["programs"]
     assert slow["lines"] == again["lines"]
-    assert slow["charge"]["of"] == "uml"
+    assert slow["charge"]["of"] == "slow"
     assert slow["charged_ns"] == again["charged_ns"]
     assert not any(free["charged_ns"].values())
     means = [sum(sum(row["values"]) for row in run["programs"]) for run in (free, slow)]
     assert means[0] < means[1]
-    assert "virtual, as slow as uml (2)" in hostemu("compare", ".", "--markdown", cwd=tmp_path).stdout
+    assert "virtual, as slow as slow (2)" in hostemu("compare", ".", "--markdown", cwd=tmp_path).stdout
 
 
 @pytest.mark.usefixtures("_kernel")
