@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
@@ -22,10 +22,14 @@ _NO_FD = -1
 
 @dataclass(frozen=True)
 class Simulated:
-    """A host that is native code: its function, as hostemu.gine.simulated has it, and what that is called with."""
+    """A host that is native code: its function, as hostemu.gine.simulated has it, and what that is called with.
+
+    check: raises what has gone wrong in it, and could not be told from native code.
+    """
 
     call: int
     handle: int
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

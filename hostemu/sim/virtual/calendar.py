@@ -263,12 +263,16 @@ class Calendar:
     def play(self, until_ns: int) -> None:
         """Let time pass until `until_ns`; all guests then wait.
 
-        GuestError when one says nothing for SILENT_MS; whose clock has ended is in `ended`.
+        GuestError when one says nothing for SILENT_MS; whose clock has ended is in `ended`.  What a simulated host
+        has raised is raised here.
         """
         while True:
             said = int(advance(self._shared[0].address, self._shared[1].address, until_ns))
             if said == DONE:
                 self._hand_trace()
+                for port in self._network.ports:
+                    if port.host is not None:
+                        port.host.check()
                 return
             if said == TRACE_FULL:
                 self._hand_trace()

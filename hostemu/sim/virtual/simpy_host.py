@@ -26,13 +26,13 @@ class SimpyHost:
     """A host that is played by the processes of `env`, which is at 0 and of this host alone.
 
     received: frames that have come (bytes from the Ethernet header on), for a process to get.
-    failure: what a process has raised; the host then says nothing more.
+    What a process raises, the calendar's `play` raises; the host then says nothing more.
     """
 
     def __init__(self, env: Environment) -> None:
         self.env = env
         self.received = Store(env)
-        self.failure: BaseException | None = None
+        self._failure: BaseException | None = None
         self._said: list[bytes] = []
         self._function = _CALL(self._called)
 
@@ -41,29 +41,33 @@ class SimpyHost:
         """For Network.simulated; valid as long as this object."""
         address = ctypes.cast(self._function, ctypes.c_void_p).value
         assert address is not None
-        return Simulated(address, 0)
+        return Simulated(address, 0, self._check)
 
     def send(self, frame: bytes) -> None:
         """Send a frame, from its Ethernet header on, at the environment's present moment."""
         self._said.append(frame)
 
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
     def _called(self, _handle: int, now_ns: int, frame: int | None, size: int, said: int) -> int:
-        if self.failure is None:
+        if self._failure is None:
             try:
                 self._take_on(now_ns)
                 if frame:
                     self.received.put(ctypes.string_at(frame, size)[VNET_BYTES:])
                     self._take_on(now_ns)
             except BaseException as error:  # it would end in compiled code
-                self.failure = error
-        next_ns = NEVER_NS if self.failure or math.isinf(self.env.peek()) else int(self.env.peek())
+                self._failure = error
+        next_ns = NEVER_NS if self._failure or math.isinf(self.env.peek()) else int(self.env.peek())
         data = struct.pack("<q", next_ns)
         for each in self._said:
             row = bytes(VNET_BYTES) + each
             data += struct.pack("<q", len(row)) + row.ljust(len(row) + 7 & ~7, b"\0")
         self._said.clear()
         if len(data) > SAID_BYTES:
-            self.failure = InputError(
+            self._failure = InputError(
                 "a SimPy host sends too much at one moment", expected=f"{SAID_BYTES} bytes", found=str(len(data))
             )
             data = struct.pack("<q", NEVER_NS)
