@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -30,26 +30,21 @@ DEFAULT_BACKEND = "netns"
 
 def costs_from(model: str | None, backend: str) -> Costs:
     """The costs that the user asks for; what there is to know of them is told on standard error."""
-    if model is None:
-        return NO_COSTS
-    facts = host_facts()
-    costs = load_costs_or_models(model, backend, facts)
-    _tell(costs, model, backend, facts)
-    return costs
+    return NO_COSTS if model is None else _loaded(load_costs_or_models, model, backend)
 
 
 def charge_from(model: str | None, backend: str) -> Charge:
     """What guests in virtual time are charged; what there is to know of it is told on standard error."""
     if model is None:
         return FREE
+    charge, path = _loaded(load_charged, model, backend).charge, find_models(model)
+    return replace(charge, of=backend if holds_models(path) else path.stem)
+
+
+def _loaded(load: Callable[[str, str, Mapping[str, Any]], Costs], model: str, backend: str) -> Costs:
     facts = host_facts()
-    costs = load_charged(model, backend, facts)
-    _tell(costs, model, backend, facts)
-    path = find_models(model)
-    return replace(costs.charge, of=backend if holds_models(path) else path.stem)
-
-
-def _tell(costs: Costs, model: str, backend: str, facts: Mapping[str, Any]) -> None:
+    costs = load(model, backend, facts)
     for remark in remarks(costs, facts):
         text = f"{model}, {backend} guests: {remark}"
         Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+    return costs

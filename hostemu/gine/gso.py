@@ -116,9 +116,8 @@ def cut(octets: Octets, length: int, first: int, count: int, piece: Octets) -> i
     udp = octets[VNET_GSO_TYPE] & KIND == GSO_UDP_L4
     copy_octets(piece, 0, octets, 0, header)
     copy_octets(piece, header, octets, begin, end - begin)
-    put16_little(
-        piece, VNET_HEADER_LENGTH, header - VNET_BYTES
-    )  # a kernel refuses one that is beyond the frame's end
+    # A kernel refuses a frame that says to have more octets of headers than octets.
+    put16_little(piece, VNET_HEADER_LENGTH, header - VNET_BYTES)
     if count == 1:
         piece[VNET_GSO_TYPE] = GSO_NONE
         put16_little(piece, VNET_GSO_SIZE, 0)

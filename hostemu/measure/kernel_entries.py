@@ -26,13 +26,14 @@ COUNTED_ON = "uml"
 _MINOR, _MINOR_OF_CHILDREN = 9, 10
 """Faults in /proc/PID/stat, proc(5), from 0."""
 
-_CHILDREN = """
+CHILDREN = """
 read before < /proc/self/stat
 i=0
 while [ $i -lt {count} ]; do (:); i=$((i + 1)); done
 read after < /proc/self/stat
 echo $before; echo $after
 """
+"""A shell's script: so many empty children, and its /proc/PID/stat before and after."""
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def _copy_s(guest: Guest, count: int, deadline: Deadline) -> float:
 def _children(guest: Guest, count: int, deadline: Deadline) -> tuple[float, int]:
     """How long a shell takes that has so many children, one after the other, and their faults and its own."""
     began_s = time.monotonic()
-    said = guest.run(["busybox", "sh", "-c", _CHILDREN.format(count=count)], deadline=deadline).stdout
+    said = guest.run(["busybox", "sh", "-c", CHILDREN.format(count=count)], deadline=deadline).stdout
     took_s = time.monotonic() - began_s
     before, after = (faults_in(line) for line in said.decode().splitlines())
     return took_s, after - before

@@ -119,8 +119,8 @@ def test_guests_may_be_slow_and_runs_repeat(tmp_path: Path) -> None:
     assert slow["charge"]["of"] == "slow"
     assert slow["charged_ns"] == again["charged_ns"]
     assert not any(free["charged_ns"].values())
-    means = [sum(sum(row["values"]) for row in run["programs"]) for run in (free, slow)]
-    assert means[0] < means[1]
+    took_s = [sum(sum(row["values"]) for row in run["programs"]) for run in (free, slow)]
+    assert took_s[0] < took_s[1]
     assert "virtual, as slow as slow (2)" in hostemu("compare", ".", "--markdown", cwd=tmp_path).stdout
 
 

@@ -78,15 +78,16 @@ def ping(argument: dict[str, Any], emit: Emit) -> dict[str, Any]:
         return {"said": done.stdout.decode(), "counters": calendar.counters(), "charged_ns": charged_ns}
 
 
-def charged(argument: dict[str, Any], emit: Emit) -> list[dict[str, int]]:
-    """How long each of `commands` takes in virtual time, and what is charged of it."""
+def charged(argument: dict[str, Any], emit: Emit) -> list[dict[str, Any]]:
+    """What each of `commands` says, how long it takes in virtual time, and what is charged of it."""
     with running(2, LineSpec(delay_ns=1_000_000)) as (calendar, guests):
         calendar.charge(Charge(**argument["charge"]))
         found = []
         for command in argument["commands"]:
             began_ns, before_ns = calendar.now_ns, calendar.charged_ns(0)
-            guests[0].run(command, deadline=Deadline.after(60, "a command"))
-            found.append({"took_ns": calendar.now_ns - began_ns, "charged_ns": calendar.charged_ns(0) - before_ns})
+            done = guests[0].run(command, deadline=Deadline.after(60, "a command"))
+            took_ns, charged_ns = calendar.now_ns - began_ns, calendar.charged_ns(0) - before_ns
+            found.append({"said": done.stdout.decode(), "took_ns": took_ns, "charged_ns": charged_ns})
         return found
 
 

@@ -98,6 +98,9 @@ class Ring:
         return found
 
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
 class FakeKernel:
     """Guest `number`.  wake: called at its times and after interrupts; returns when it wants to be called next.
 
@@ -131,7 +134,8 @@ class FakeKernel:
         os.waitpid(self._pid, 0)
 
     def _work(self, library: str, report: int) -> None:
-        """The process: until it is told to end."""
+        """The process: until it is told to end, or the test's process is gone."""
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         try:
             os.environ["HOSTEMU_CALENDAR"] = self._clock_path
             self._library = ctypes.CDLL(library, use_errno=True)
